@@ -1,0 +1,278 @@
+"""The typed way in: for the command line, for drivers, and for the data plane's reading of tables.
+
+It writes goals to the store and reads what is observed; the control actors do the rest. It needs no connection to
+Ray, so it answers while Ray is down, and works the same inside a submitted job.
+"""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from control.checks import Surroundings, check_documents
+from control.explain import Finding, explain
+from control.gateway.decide import TABLE_KIND, TABLE_NAME
+from control.kernel.clock import Clock, system_clock
+from control.kernel.home import Home, Settings
+from control.kernel.ids import run_name
+from control.kernel.plan import PutSpec, Remove
+from control.kernel.store import Event, Heartbeat, Object, Store
+from control.preview import Preview, preview
+from control.specs.document import Document
+from control.specs.problem import Problem, nearest
+
+FOLLOW_SECONDS = 0.2
+_SETTLED = {"Succeeded": True, "Failed": False, "Cancelled": False, "Ready": True, "Leased": True}
+"""The phases in which an object stays by itself, and whether that is what was wanted."""
+STALE_SECONDS = 15.0
+"""A control actor that gave no sign of life for so long is reported as silent."""
+
+
+class NoPlane(Exception):
+    """Nothing was ever started on this state directory."""
+
+
+class NotFound(Exception):
+    """No object of this kind and name."""
+
+
+class NotDeletable(Exception):
+    """The object is observed, not wanted: it goes when what it shows goes."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of one document: created, changed, or unchanged (or would become, in a dry run)."""
+
+    kind: str
+    name: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """One `apply`: what became of each document, what to know, and what each would do."""
+
+    applied: tuple[Applied, ...]
+    warnings: tuple[Problem, ...]
+    previews: tuple[Preview, ...]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Where `wait` ended; `well` is False when it failed or was cancelled."""
+
+    object: Object
+    well: bool
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the plane is. `silent` names the control actors that gave no sign of life lately."""
+
+    home: str
+    urls: Mapping[str, str]
+    heartbeats: tuple[Heartbeat, ...]
+    silent: tuple[str, ...]
+    objects: tuple[Object, ...]
+
+
+WANTED_KINDS = (
+    "Workflow",
+    "Deployment",
+    "Workload",
+    "StepTemplate",
+    "Gateway",
+    "ConfigMap",
+    "ClusterPolicy",
+    "Cluster",
+    "ApiKey",
+)
+"""What a person may write and delete."""
+OBSERVED_KINDS = ("Run", "ModelVersion", "Node", "Table")
+"""What the control plane writes by itself."""
+_ALIASES = {
+    "model": "ModelVersion",
+    "models": "ModelVersion",
+    "version": "ModelVersion",
+    "versions": "ModelVersion",
+}
+
+
+def kind_of(word: str) -> str:
+    """The kind that a person means: any case, singular or plural. Raises NotFound with the nearest kind."""
+    kinds = {kind.lower(): kind for kind in (*WANTED_KINDS, *OBSERVED_KINDS)}
+    plurals = {_plural(word): kind for word, kind in kinds.items()}
+    choices = {**kinds, **plurals, **_ALIASES}
+    found = choices.get(word.lower())
+    if found is None:
+        close = nearest(word.lower(), choices)
+        hint = f"did you mean {close!r}?" if close else f"there are: {', '.join(sorted(kinds))}"
+        raise NotFound(f"there is no kind {word!r}; {hint}")
+    return found
+
+
+class Client:
+    """The plane whose state is in `home` (BIPLANE_HOME, or the user's state directory, when not given)."""
+
+    def __init__(self, home: Home | None = None, *, who: str | None = None, clock: Clock = system_clock) -> None:
+        self.home = home or Home.find()
+        self._who = who or getpass.getuser()
+        self._clock = clock
+
+    @functools.cached_property
+    def store(self) -> Store:
+        """The store. Raises NoPlane when there is none yet: only `biplane up` makes one."""
+        if not self.exists:
+            raise NoPlane(f"no plane was started on {self.home.path}; start one with: biplane up")
+        return Store(self.home.store_url)
+
+    @property
+    def exists(self) -> bool:
+        return self.home.settings_file.exists()
+
+    def apply(self, documents: Sequence[Document], *, dry_run: bool = False) -> Result:
+        """Make the documents what is wanted, all or none. Raises SpecError, NoPlane.
+
+        A dry run needs no plane, writes nothing and looks nothing up outside the files.
+        """
+        stored = self.store.list() if self.exists or not dry_run else ()
+        around = Surroundings.of(documents, stored)
+        warnings = check_documents(documents, around)
+        known = {(o.kind, o.name): o.spec for o in stored}
+        specs = [(document.kind, document.name, document.spec.model_dump(mode="json")) for document in documents]
+        applied = tuple(Applied(kind, name, _outcome(known.get((kind, name)), spec)) for kind, name, spec in specs)
+        if not dry_run:
+            changes = [
+                PutSpec(kind=kind, name=name, event=a.outcome.capitalize(), reason="applied", spec=spec)
+                for (kind, name, spec), a in zip(specs, applied, strict=True)
+                if a.outcome != "unchanged"
+            ]
+            if changes:
+                self.store.commit(changes, who=self._who, now=self._clock())
+        return Result(applied, warnings, tuple(preview(document, around.steps) for document in documents))
+
+    def get(self, kind: str, name: str | None = None) -> tuple[Object, ...]:
+        """The objects of a kind, or the one of that name. Raises NotFound."""
+        objects = self.store.list(kind)
+        if name is None:
+            return objects
+        found = tuple(o for o in objects if o.name == name)
+        if not found:
+            close = nearest(name, [o.name for o in objects])
+            raise NotFound(f"there is no {kind} {name!r}" + (f"; did you mean {close!r}?" if close else ""))
+        return found
+
+    def delete(self, kind: str, name: str, *, dry_run: bool = False) -> Object:
+        """Want it no more: what it started is ended by its domain. Raises NotFound, NotDeletable."""
+        (found,) = self.get(kind, name)
+        if kind not in WANTED_KINDS:
+            raise NotDeletable(f"{kind} {name} is observed; it goes when what it shows goes")
+        if not dry_run:
+            remove = Remove(kind=kind, name=name, event="Deleted", reason="asked for")
+            self.store.commit((remove,), who=self._who, now=self._clock())
+        return found
+
+    def rerun(self, workflow: str) -> str:
+        """Run a workflow again from its first step, under a new generation; returns the run's name."""
+        (found,) = self.get("Workflow", workflow)
+        labels = {**found.spec["metadata"]["labels"], "biplane.io/rerun": str(found.generation)}
+        spec = {**found.spec, "metadata": {**found.spec["metadata"], "labels": labels}}
+        change = PutSpec(kind="Workflow", name=workflow, event="Changed", reason="run again", spec=spec)
+        self.store.commit((change,), who=self._who, now=self._clock())
+        return f"{workflow}-{found.generation + 1}"
+
+    def events(
+        self, kind: str | None = None, name: str | None = None, *, after: int = 0, limit: int = 100
+    ) -> tuple[Event, ...]:
+        return self.store.events(kind, name, after=after, limit=limit)
+
+    def follow(self, kind: str | None = None, name: str | None = None, *, after: int = 0) -> Iterator[Event]:
+        """New events as they happen, for ever."""
+        while True:
+            for event in self.events(kind, name, after=after):
+                after = event.seq
+                yield event
+            time.sleep(FOLLOW_SECONDS)
+
+    def wait(self, kind: str, name: str, *, timeout: float, on_event: Callable[[Event], None] | None = None) -> Settled:
+        """Follow an object until nothing more happens to it by itself.
+
+        Raises NotFound, and TimeoutError with the reason of the wait after `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        (found,) = self.get(kind, name)
+        if found.kind == "Workflow":
+            kind, name = "Run", run_name(found.name, found.generation)
+        after = 0
+        while True:
+            for event in self.events(kind, name, after=after):
+                after = event.seq
+                if on_event is not None:
+                    on_event(event)
+            now = self.store.get(kind, name)
+            phase = now.status.get("phase", "") if now else ""
+            if now is not None and phase in _SETTLED and now.status.get("generation") in (None, now.generation):
+                return Settled(now, well=_SETTLED[phase])
+            if time.monotonic() > deadline:
+                reason = now.status.get("reason", "") if now else "the pipeline runner has not seen it yet"
+                raise TimeoutError(f"{kind}/{name} is still {phase or 'unseen'} after {timeout:.0f} s: {reason}")
+            time.sleep(FOLLOW_SECONDS)
+
+    def explain(self, kind: str, name: str) -> tuple[Finding, ...]:
+        """Why the object is as it is, and why what it needs is as it is. Raises NotFound."""
+        (found,) = self.get(kind, name)
+        return explain(found, self.store.list())
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the plane. Raises NoPlane."""
+        settings = Settings.read(self.home)
+        if settings is None:
+            raise NoPlane(f"no plane was started on {self.home.path}; start one with: biplane up")
+        return settings
+
+    def environment(self) -> dict[str, str]:
+        """The variables with which Ray's own tools reach the plane."""
+        return {
+            **self.home.environment,
+            "RAY_ADDRESS": self.settings.ray_address,
+            "RAY_API_SERVER_ADDRESS": self.settings.dashboard_url,
+        }
+
+    def status(self) -> Status:
+        beats = self.store.heartbeats()
+        now = self._clock()
+        return Status(
+            home=str(self.home.path),
+            urls=self.settings.urls,
+            heartbeats=beats,
+            silent=tuple(beat.actor for beat in beats if now - beat.at > STALE_SECONDS),
+            objects=self.store.list(),
+        )
+
+
+def read_gateway_table() -> bytes | None:
+    """The gateway's table as JSON with its version, None before the first. Called by every gateway replica."""
+    found = _data_plane_store().get(TABLE_KIND, TABLE_NAME)
+    return None if found is None else json.dumps({"version": found.generation, **found.spec}).encode()
+
+
+@functools.cache
+def _data_plane_store() -> Store:
+    return Store(Home.find().store_url)
+
+
+def _outcome(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> str:
+    if old is None:
+        return "created"
+    return "unchanged" if old == new else "changed"
+
+
+def _plural(word: str) -> str:
+    return word[:-1] + "ies" if word.endswith("cy") else word + "s"

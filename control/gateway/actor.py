@@ -1,0 +1,35 @@
+"""Gateway control: keys and routes, published as one table.
+
+Stored: keys (hashed) and the table. Observed: whether the gateway application is deployed. A crash leaves the last
+table in place, and the gateway's replicas go on with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from control.gateway.decide import decide
+from control.gateway.state import Snapshot
+from control.gateway.view import observe
+from control.kernel.home import Home, Settings
+from control.kernel.plan import Effect, Plan
+from control.kernel.present import Drive
+from control.kernel.store import Store
+
+
+@dataclass(frozen=True)
+class Gateway:
+    drive: Drive
+    internal_key_file: str
+    name: str = "gateway"
+
+    def observe(self, store: Store, now: float) -> Snapshot:
+        return observe(store, self.drive, self.internal_key_file)
+
+    def decide(self, snapshot: Snapshot) -> Plan:
+        return decide(snapshot)
+
+
+def wire(home: Home, settings: Settings, drive: Drive) -> tuple[Gateway, Callable[[Effect], None]]:
+    return Gateway(drive, str(home.internal_key_file)), drive.act

@@ -1,0 +1,58 @@
+"""What the gateway's replicas should know. Pure.
+
+The table is published whole and versioned by its generation in the store; a replica holds the last one it read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from control.gateway.state import Snapshot
+from control.kernel.ids import GATEWAY_APP
+from control.kernel.plan import EnsureApp, Plan, PutSpec
+
+TABLE_KIND = "Table"
+TABLE_NAME = "gateway"
+BUILDER = "serve_apps.gateway.app:build"
+
+
+def decide(snapshot: Snapshot) -> Plan:
+    table = table_of(snapshot)
+    records = () if table == snapshot.table else (_publish(table),)
+    return Plan(records, () if snapshot.app_present else (_ensure(snapshot),))
+
+
+def table_of(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "models": {
+            name: {
+                "arms": [{"version": str(arm["version"]), "weight": arm["weight"], "url": arm["url"]} for arm in arms]
+            }
+            for name, arms in sorted(snapshot.models.items())
+            if arms
+        },
+        "keys": {digest: dict(owner) for digest, owner in sorted(snapshot.keys.items())},
+    }
+
+
+def _publish(table: dict[str, Any]) -> PutSpec:
+    models = ", ".join(table["models"]) or "no model"
+    return PutSpec(
+        kind=TABLE_KIND,
+        name=TABLE_NAME,
+        event="Published",
+        reason=f"routes to {models}; {len(table['keys'])} key(s)",
+        spec=table,
+    )
+
+
+def _ensure(snapshot: Snapshot) -> EnsureApp:
+    return EnsureApp(
+        kind=TABLE_KIND,
+        name=TABLE_NAME,
+        reason="the gateway always runs",
+        app=GATEWAY_APP,
+        route_prefix="/",
+        builder=BUILDER,
+        args={"internal_key_file": snapshot.internal_key_file},
+    )

@@ -1,0 +1,45 @@
+"""What applying a gateway document would do. Pure."""
+
+from __future__ import annotations
+
+from control.specs.gateway import Backend, GatewayFile, RateLimit, Route
+from control.specs.line import Line
+
+
+def preview(spec: GatewayFile) -> list[Line]:
+    gateway = spec.gateway
+    lines = [_backend(route, backend) for route in gateway.routes for backend in route.backends]
+    lines += [_limit(limit) for limit in gateway.rate_limits]
+    if gateway.fallback is not None:
+        lines.append(Line("fallback", " → ".join(gateway.fallback.chain), ()))
+        lines += [Line("fallback trigger", trigger.text, ()) for trigger in gateway.fallback.triggers]
+    settings = gateway.connections
+    streaming = "streaming" if settings.streaming else "no streaming"
+    timing = (f"timeout {settings.timeout_ms} ms", f"{settings.retry_count} retries", streaming)
+    return [*lines, Line("connections", gateway.name, (f"pool of {settings.pool_size}", *timing))]
+
+
+def _backend(route: Route, backend: Backend) -> Line:
+    total = sum(one.weight for one in route.backends)
+    facts = [
+        f"{route.match.path} to {backend.provider}/{backend.model}",
+        f"{100 * backend.weight / total:.4g}%",
+    ]
+    if backend.max_tokens_per_min is not None:
+        facts.append(f"at most {backend.max_tokens_per_min} tokens a minute")
+    if backend.cost_budget_daily is not None:
+        facts.append(f"at most ${backend.cost_budget_daily:.2f} a day")
+    if backend.endpoint is not None:
+        facts.append(f"at {backend.endpoint}")
+    return Line("route", route.name, tuple(facts))
+
+
+def _limit(limit: RateLimit) -> Line:
+    facts = []
+    if limit.requests_per_minute is not None:
+        facts.append(f"{limit.requests_per_minute} requests a minute")
+    if limit.tokens_per_minute is not None:
+        facts.append(f"{limit.tokens_per_minute} tokens a minute")
+    if limit.cost_per_day is not None:
+        facts.append(f"${limit.cost_per_day:.2f} a day")
+    return Line("rate limit", f"each {limit.key.replace('_', ' ')}", tuple(facts))

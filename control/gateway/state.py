@@ -1,0 +1,22 @@
+"""What gateway control knows: who may call, and which models answer where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One look. `models` maps a served model to its arms; `keys` a key's SHA-256 to what is known of its owner.
+
+    `table` is the table as last published, None before the first; `app_present` whether the gateway application
+    is deployed.
+    """
+
+    models: Mapping[str, tuple[Mapping[str, Any], ...]]
+    keys: Mapping[str, Mapping[str, str]]
+    table: Mapping[str, Any] | None
+    app_present: bool
+    internal_key_file: str

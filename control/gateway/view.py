@@ -1,0 +1,21 @@
+"""What gateway control observes: the deployments' arms, the keys, the table as last published."""
+
+from __future__ import annotations
+
+from control.gateway.decide import TABLE_KIND, TABLE_NAME
+from control.gateway.state import Snapshot
+from control.kernel.ids import GATEWAY_APP
+from control.kernel.present import Drive
+from control.kernel.store import Store
+
+
+def observe(store: Store, drive: Drive, internal_key_file: str) -> Snapshot:
+    stored = store.list("Deployment", "ApiKey", TABLE_KIND)
+    tables = [o.spec for o in stored if o.kind == TABLE_KIND and o.name == TABLE_NAME]
+    return Snapshot(
+        models={o.name: tuple(o.status.get("arms", ())) for o in stored if o.kind == "Deployment"},
+        keys={o.spec["sha256"]: {"name": o.name} for o in stored if o.kind == "ApiKey"},
+        table=tables[0] if tables else None,
+        app_present=GATEWAY_APP in drive.apps(),
+        internal_key_file=internal_key_file,
+    )

@@ -1,0 +1,104 @@
+"""Names that parse back into what they name.
+
+Everything that Biplane starts on Ray has a name made here from its goal, so that a restarted control actor finds
+its own work by name and recognises what no goal asks for any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NAMESPACE = "biplane"
+CONTROL_PREFIX = "control:"
+STEP_PREFIX = "step:"
+LLM_PREFIX = "llm:"
+STEP_WORKLOAD_PREFIX = "step."
+APP_WORKLOAD_PREFIX = "app."
+GATEWAY_APP = "gateway"
+
+
+def digest(value: Any) -> str:
+    """Eight hex digits of the SHA-256 of `value` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def control_name(domain: str) -> str:
+    return f"{CONTROL_PREFIX}{domain}"
+
+
+def run_name(workflow: str, generation: int) -> str:
+    """The run that one generation of a workflow asks for; the same generation never runs twice."""
+    return f"{workflow}-{generation}"
+
+
+@dataclass(frozen=True)
+class StepName:
+    """The Ray actor of one attempt at one task of one run."""
+
+    run: str
+    task: str
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"{STEP_PREFIX}{self.run}:{self.task}:{self.attempt}"
+
+    @staticmethod
+    def parse(text: str) -> StepName | None:
+        """The step that `text` names, or None when it names something else."""
+        if not text.startswith(STEP_PREFIX):
+            return None
+        match text.removeprefix(STEP_PREFIX).split(":"):
+            case [run, task, attempt] if attempt.isdigit():
+                return StepName(run, task, int(attempt))
+            case _:
+                return None
+
+
+@dataclass(frozen=True)
+class AppName:
+    """The Serve application of one version of one deployment with one set of settings.
+
+    An application is never changed in place: other settings make another digest, so a second application that can
+    be warmed beside the first.
+    """
+
+    deployment: str
+    version: int
+    settings: str
+
+    def __str__(self) -> str:
+        return f"{LLM_PREFIX}{self.deployment}:{self.version}:{self.settings}"
+
+    @property
+    def route_prefix(self) -> str:
+        return f"/llm/{self.deployment}/{self.version}-{self.settings}"
+
+    @property
+    def workload(self) -> str:
+        """The name of the workload that asks for the application's devices."""
+        return f"{APP_WORKLOAD_PREFIX}{self.deployment}.{self.version}.{self.settings}"
+
+    @staticmethod
+    def of(deployment: str, version: int, settings: Mapping[str, Any]) -> AppName:
+        return AppName(deployment, version, digest(dict(settings)))
+
+    @staticmethod
+    def parse(text: str) -> AppName | None:
+        """The application that `text` names, or None when it names something else."""
+        if not text.startswith(LLM_PREFIX):
+            return None
+        match text.removeprefix(LLM_PREFIX).split(":"):
+            case [deployment, version, settings] if version.isdigit():
+                return AppName(deployment, int(version), settings)
+            case _:
+                return None
+
+
+def step_workload(run: str, task: str) -> str:
+    """The workload that asks for a step's devices."""
+    return f"{STEP_WORKLOAD_PREFIX}{run}.{task}"

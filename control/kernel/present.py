@@ -1,0 +1,69 @@
+"""What is observed of the world: the other half of a snapshot, beside the goals in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from control.kernel.plan import Effect
+
+
+class StepState(Enum):
+    """What can be seen of one attempt at a step."""
+
+    ABSENT = "absent"
+    RUNNING = "running"
+    LOST = "lost"  # it began, and its process is gone without a receipt
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class StepView:
+    """One attempt at a step. `outputs` is filled when it succeeded, `error` when it failed."""
+
+    state: StepState
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    error: str = ""
+
+
+class AppState(Enum):
+    """What can be seen of a Serve application."""
+
+    ABSENT = "absent"
+    STARTING = "starting"
+    RUNNING = "running"
+    SICK = "sick"  # was running; Serve is replacing replicas
+    FAILED = "failed"
+    ENDING = "ending"
+
+
+@dataclass(frozen=True)
+class AppView:
+    state: AppState
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """A live Ray node: its hex id, labels, and the amount of every Ray resource it started with."""
+
+    node_id: str
+    labels: Mapping[str, str]
+    resources: Mapping[str, float]
+
+
+class Drive(Protocol):
+    """What the control plane can see and do. `control.kernel.drive` does it on Ray; tests have a twin without Ray."""
+
+    def nodes(self) -> tuple[NodeView, ...]: ...
+
+    def step(self, actor: str, directory: str) -> StepView: ...
+
+    def actors(self, prefix: str) -> frozenset[str]: ...
+
+    def apps(self) -> Mapping[str, AppView]: ...
+
+    def act(self, effect: Effect) -> None: ...

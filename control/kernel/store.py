@@ -1,0 +1,257 @@
+"""The one durable store: objects with compare-and-set, append-only events, heartbeats.
+
+It owns every goal and every status. Writes go through `commit`, one transaction for a whole plan: after a crash
+either all of a plan is there or none of it. It uses nothing that only one database can do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never, cast
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, make_url
+
+from control.kernel.plan import Create, Note, PutSpec, PutStatus, Record, Remove
+
+SCHEMA_VERSION = 1
+
+metadata = sa.MetaData()
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+objects = sa.Table(
+    "objects",
+    metadata,
+    sa.Column("kind", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("uid", sa.String(32), nullable=False),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("spec", sa.JSON, nullable=False),
+    sa.Column("status", sa.JSON, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("updated_at", sa.Float, nullable=False),
+)
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("who", sa.String(255), nullable=False),
+    sa.Column("event", sa.String(64), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Index("events_of_object", "kind", "name", "seq"),
+)
+heartbeats = sa.Table(
+    "heartbeats",
+    metadata,
+    sa.Column("actor", sa.String(64), primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+)
+
+
+class Conflict(Exception):
+    """An object changed since the decision saw it: look again and decide again."""
+
+
+class WrongSchema(Exception):
+    """The store was written by a Biplane of another schema version."""
+
+
+@dataclass(frozen=True)
+class Object:
+    """One stored object. `revision` grows with every write in the store, `generation` with every new spec."""
+
+    kind: str
+    name: str
+    uid: str
+    generation: int
+    revision: int
+    spec: Mapping[str, Any]
+    status: Mapping[str, Any]
+    created_at: float
+    updated_at: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """Who did what to which object, why, and when (seconds since the epoch)."""
+
+    seq: int
+    at: float
+    kind: str
+    name: str
+    who: str
+    event: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """The last sign of life of a control actor."""
+
+    actor: str
+    at: float
+    body: Mapping[str, Any]
+
+
+class Store:
+    """The store behind `url` (SQLAlchemy form). Safe to share between threads; one instance a process."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._engine = sa.create_engine(url)
+        if make_url(url).get_backend_name() == "sqlite":
+            sa.event.listen(self._engine, "connect", _tune_sqlite)
+        metadata.create_all(self._engine)
+        with self._engine.begin() as connection:
+            for name, value in (("schema", SCHEMA_VERSION), ("revision", 0)):
+                if connection.scalar(sa.select(counters.c.value).where(counters.c.name == name)) is None:
+                    with contextlib.suppress(sa.exc.IntegrityError), connection.begin_nested():
+                        connection.execute(counters.insert().values(name=name, value=value))
+        found = self._counter("schema")
+        if found != SCHEMA_VERSION:
+            raise WrongSchema(f"the store at {url} has schema {found}; this Biplane reads {SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # Reading
+
+    def revision(self) -> int:
+        """Grows with every commit: a cheap answer to "has anything changed?"."""
+        return self._counter("revision")
+
+    def get(self, kind: str, name: str) -> Object | None:
+        query = sa.select(objects).where(objects.c.kind == kind, objects.c.name == name)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _object(row)
+
+    def list(self, *kinds: str) -> tuple[Object, ...]:
+        """All objects of these kinds (of every kind when none is given), oldest first, as of one moment."""
+        query = sa.select(objects).order_by(objects.c.created_at, objects.c.kind, objects.c.name)
+        if kinds:
+            query = query.where(objects.c.kind.in_(kinds))
+        with self._engine.connect() as connection:
+            return tuple(_object(row) for row in connection.execute(query))
+
+    def events(
+        self, kind: str | None = None, name: str | None = None, *, after: int = 0, limit: int = 1000
+    ) -> tuple[Event, ...]:
+        """The newest `limit` events with `seq` above `after`, oldest first."""
+        query = sa.select(events).where(events.c.seq > after).order_by(events.c.seq.desc()).limit(limit)
+        if kind is not None:
+            query = query.where(events.c.kind == kind)
+        if name is not None:
+            query = query.where(events.c.name == name)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return tuple(Event(**row._mapping) for row in reversed(rows))
+
+    def heartbeats(self) -> tuple[Heartbeat, ...]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(heartbeats).order_by(heartbeats.c.actor))
+            return tuple(Heartbeat(**row._mapping) for row in rows)
+
+    # Writing
+
+    def commit(self, records: Iterable[Record], *, who: str, now: float) -> None:
+        """Write all `records` and their events, or none. Raises Conflict when a revision is no longer current."""
+        with self._engine.begin() as connection:
+            # The first statement takes the write lock, so that what is read below cannot change underneath.
+            connection.execute(
+                counters.update().where(counters.c.name == "revision").values(value=counters.c.value + 1)
+            )
+            revision = int(connection.scalars(sa.select(counters.c.value).where(counters.c.name == "revision")).one())
+            for record in records:
+                if _write(connection, record, revision, now):
+                    connection.execute(
+                        events.insert().values(
+                            at=now,
+                            kind=record.kind,
+                            name=record.name,
+                            who=who,
+                            event=record.event,
+                            reason=record.reason,
+                        )
+                    )
+
+    def beat(self, actor: str, body: Mapping[str, Any], *, now: float) -> None:
+        """Record a sign of life; it changes no revision."""
+        with self._engine.begin() as connection:
+            values = {"at": now, "body": dict(body)}
+            if not connection.execute(heartbeats.update().where(heartbeats.c.actor == actor).values(values)).rowcount:
+                connection.execute(heartbeats.insert().values(actor=actor, **values))
+
+    def _counter(self, name: str) -> int:
+        with self._engine.connect() as connection:
+            return int(connection.scalars(sa.select(counters.c.value).where(counters.c.name == name)).one())
+
+
+def _write(connection: Connection, record: Record, revision: int, now: float) -> bool:
+    """Apply one record; True when its event should be written."""
+    here = (objects.c.kind == record.kind) & (objects.c.name == record.name)
+    found = connection.execute(sa.select(objects).where(here)).one_or_none()
+    if record.revision is not None and (found is None or found.revision != record.revision):
+        raise Conflict(f"{record.kind}/{record.name} is no longer at revision {record.revision}")
+    change: dict[str, Any] = {"revision": revision, "updated_at": now}
+    match record:
+        case Note():
+            return True
+        case Create() | PutSpec() if found is None:
+            connection.execute(
+                objects.insert().values(
+                    kind=record.kind,
+                    name=record.name,
+                    uid=uuid.uuid4().hex,
+                    generation=1,
+                    spec=dict(record.spec),
+                    status={},
+                    created_at=now,
+                    **change,
+                )
+            )
+            return True
+        case Create():
+            return False
+        case PutSpec():
+            if found is None or found.spec == record.spec:
+                return False
+            change |= {"spec": dict(record.spec), "generation": found.generation + 1}
+            connection.execute(objects.update().where(here).values(change))
+            return True
+        case PutStatus():
+            if found is None:
+                raise Conflict(f"{record.kind}/{record.name} is gone")
+            connection.execute(objects.update().where(here).values(status=dict(record.status), **change))
+            return not record.quiet
+        case Remove():
+            connection.execute(objects.delete().where(here))
+            return found is not None
+        case _:
+            assert_never(cast("Any", record))
+
+
+def _object(row: sa.Row[Any]) -> Object:
+    return Object(**row._mapping)
+
+
+def _tune_sqlite(connection: Any, _record: Any) -> None:
+    """Readers never wait for a writer (WAL); writers wait for each other instead of failing."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA busy_timeout=30000")
+    cursor.close()

@@ -1,0 +1,38 @@
+"""The plane's secrets: the first API key (only its hash is stored), the internal key and Ray's token (only files)."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from control.kernel.home import Home, write_atomically
+from control.kernel.plan import Create
+from control.kernel.store import Store
+
+ADMIN = "admin"
+API_KEY_PREFIX = "bp-"
+
+
+def ensure_keys(home: Home, store: Store, *, now: float) -> str | None:
+    """Make what is missing; the new API key, to be shown once, or None when there already was one.
+
+    The file is written before the hash is stored: a crash in between leaves a key that the next call replaces,
+    never a stored hash whose key nobody has seen.
+    """
+    for file in (home.internal_key_file, home.ray_token_file):
+        if not file.exists():
+            write_atomically(file, secrets.token_urlsafe(32), mode=0o600)
+    if store.get("ApiKey", ADMIN) is not None:
+        return None
+    key = API_KEY_PREFIX + secrets.token_urlsafe(32)
+    write_atomically(home.api_key_file, key + "\n", mode=0o600)
+    record = Create(
+        kind="ApiKey",
+        name=ADMIN,
+        event="Created",
+        reason="the plane was started for the first time",
+        # 256 random bits need no slow hash: there is nothing to guess.
+        spec={"sha256": hashlib.sha256(key.encode()).hexdigest()},
+    )
+    store.commit((record,), who="plane", now=now)
+    return key

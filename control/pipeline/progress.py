@@ -1,0 +1,125 @@
+"""What happened to one task since the last pass, one small rule for each state. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from control.kernel.ids import step_workload
+from control.kernel.plan import Plan, PutSpec
+from control.kernel.present import StepState, StepView
+from control.pipeline.dag import Task, Unresolved, should_run
+from control.pipeline.request import parameters_of
+from control.pipeline.state import Run, Snapshot, TaskEvent, TaskState, TaskStatus
+
+MAX_ATTEMPTS = 5
+"""How often a step whose process vanished is started in all; a step that fails by itself is not repeated."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What happened (None: nothing that changes the state), why, and what it gave."""
+
+    event: TaskEvent | None
+    reason: str
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    plan: Plan = field(default_factory=Plan)
+
+
+def progress(task: Task, status: TaskStatus, tasks: Mapping[str, TaskStatus], run: Run, snapshot: Snapshot) -> Progress:
+    match status.state:
+        case TaskState.WAITING:
+            return _waiting(task, tasks, run)
+        case TaskState.PLACING:
+            return _placing(task, run, snapshot)
+        case TaskState.RUNNING:
+            return _running(task, status, tasks, run, snapshot)
+        case TaskState.DEPLOYING:
+            return _deploying(status, snapshot)
+        case TaskState.SUCCEEDED | TaskState.FAILED | TaskState.SKIPPED | TaskState.CANCELLED:
+            return Progress(None, status.reason)
+
+
+def _waiting(task: Task, tasks: Mapping[str, TaskStatus], run: Run) -> Progress:
+    upstream = {name: tasks.get(name, TaskStatus()) for name in task.dependencies}
+    unsettled = [name for name, s in upstream.items() if not s.state.settled]
+    if unsettled:
+        return Progress(None, f"waits for {', '.join(unsettled)}")
+    undone = [f"{name} {s.state.value.lower()}" for name, s in upstream.items() if s.state is not TaskState.SUCCEEDED]
+    if undone:
+        return Progress(TaskEvent.UPSTREAM_UNDONE, ", ".join(undone))
+    try:
+        verdict = should_run(task, {name: s.outputs for name, s in tasks.items()}, run.parameters, run.workflow)
+        parameters_of(run, task, tasks)
+    except Unresolved as error:
+        return Progress(TaskEvent.UNRESOLVED, str(error))
+    if not verdict.run:
+        return Progress(TaskEvent.CONDITION_FALSE, verdict.why)
+    if task.needs_lease:
+        return Progress(TaskEvent.NEEDS_DEVICES, f"asks for {task.devices} device(s)")
+    return Progress(TaskEvent.READY, verdict.why)
+
+
+def _placing(task: Task, run: Run, snapshot: Snapshot) -> Progress:
+    placement = snapshot.placements.get(step_workload(run.name, task.name))
+    if placement is None:
+        return Progress(None, "the scheduler has not answered yet")
+    if not placement.granted:
+        return Progress(None, placement.reason)
+    return Progress(TaskEvent.LEASED, f"has {', '.join(placement.devices) or 'its memory'}")
+
+
+def _running(task: Task, status: TaskStatus, tasks: Mapping[str, TaskStatus], run: Run, snapshot: Snapshot) -> Progress:
+    step = snapshot.steps.get(str(run.step(task.name, status.attempt)), StepView(StepState.ABSENT))
+    match step.state:
+        case StepState.ABSENT | StepState.RUNNING:
+            return Progress(None, status.reason)
+        case StepState.LOST if status.attempt < MAX_ATTEMPTS:
+            return Progress(TaskEvent.LOST, f"the process of attempt {status.attempt} is gone; it goes on in a new one")
+        case StepState.LOST:
+            return Progress(TaskEvent.SPENT, f"its process was lost {MAX_ATTEMPTS} times")
+        case StepState.FAILED:
+            return Progress(TaskEvent.BROKE, step.error)
+        case StepState.SUCCEEDED if task.type.deploys:
+            return _deploy(task, tasks, run, step.outputs)
+        case StepState.SUCCEEDED:
+            said = ", ".join(f"{key}={value}" for key, value in step.outputs.items())
+            return Progress(TaskEvent.DONE, said or "done", step.outputs)
+
+
+def _deploy(task: Task, tasks: Mapping[str, TaskStatus], run: Run, outputs: Mapping[str, str]) -> Progress:
+    """The registered version becomes the deployment of its model's name, in the same commit as the new state."""
+    model, version = outputs["model"], int(outputs["version"])
+    parameters = parameters_of(run, task, tasks)
+    spec: dict[str, Any] = {
+        "apiVersion": "biplane/v1",
+        "kind": "Deployment",
+        "metadata": {"name": model},
+        "spec": {
+            "model": model,
+            "version": version,
+            "replicas": int(parameters["replicas"]),
+            "engine": {"max_model_len": int(parameters["max-model-len"])},
+        },
+    }
+    reason = f"run {run.name} registered version {version}"
+    record = PutSpec(kind="Deployment", name=model, event="Requested", reason=reason, spec=spec)
+    return Progress(
+        TaskEvent.DONE_DEPLOYS,
+        f"version {version} of {model} is registered; its deployment comes up",
+        {**outputs, "deployment": model},
+        Plan((record,)),
+    )
+
+
+def _deploying(status: TaskStatus, snapshot: Snapshot) -> Progress:
+    name, version = status.outputs["deployment"], int(status.outputs["version"])
+    view = snapshot.deployments.get(name)
+    if view is None:
+        return Progress(TaskEvent.DEPLOYMENT_FAILED, f"deployment {name} was deleted")
+    if version in view.versions:
+        return Progress(TaskEvent.SERVES, f"version {version} of {status.outputs['model']} serves as {name}")
+    if view.phase == "Failed":
+        return Progress(TaskEvent.DEPLOYMENT_FAILED, view.reason)
+    return Progress(None, view.reason)

@@ -1,0 +1,125 @@
+"""The explicit table of step types: which function a template's name starts, what it takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from control.specs.step_template import StepTemplate
+from control.specs.workload import WorkloadType
+
+GPU_COUNT = "gpu-count"
+"""The parameter that says how many devices a step asks for."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Required when `default` is None; a default may hold references, like any value.
+
+    `upstream`: when not given, it is the output of this name of the nearest ancestor task that has one.
+    """
+
+    name: str
+    default: str | None = None
+    upstream: bool = False
+
+
+@dataclass(frozen=True)
+class StepType:
+    """`entrypoint` is `module:function`.
+
+    `gang`: the step starts workers that hold its devices, and holds none itself. `deploys`: the runner makes
+    a Deployment of the version that the step registered.
+    """
+
+    name: str
+    entrypoint: str
+    parameters: tuple[Parameter, ...] = ()
+    outputs: tuple[str, ...] = ()
+    workload: WorkloadType = "batch"
+    gang: bool = False
+    deploys: bool = False
+
+    def parameter(self, name: str) -> Parameter | None:
+        return next((parameter for parameter in self.parameters if parameter.name == name), None)
+
+
+Table = Mapping[str, StepType]
+
+_PREPROCESS = StepType(
+    name="preprocess",
+    entrypoint="train_jobs.prepare:main",
+    parameters=(
+        Parameter("dataset", "builtin:status-codes"),
+        Parameter("max-length", "64"),
+        Parameter("seed", "0"),
+    ),
+    outputs=("dataset-dir", "train-rows", "heldout-rows", "digest"),
+)
+
+_TRAIN = StepType(
+    name="train-model",
+    entrypoint="train_jobs.train:main",
+    parameters=(
+        Parameter("base-model", "scratch"),
+        Parameter("learning-rate", "3e-3"),
+        Parameter("epochs", "1"),
+        Parameter(GPU_COUNT, "1"),
+        Parameter("batch-size", "64"),
+        Parameter("seed", "0"),
+        Parameter("checkpoint-every", "100"),
+        Parameter("max-length", "64"),
+        Parameter("dataset-dir", upstream=True),
+    ),
+    outputs=("model-dir", "run-id", "loss", "steps", "seconds"),
+    workload="training",
+    gang=True,
+)
+
+_EVALUATE = StepType(
+    name="evaluate",
+    entrypoint="train_jobs.evaluate:main",
+    parameters=(
+        Parameter("model-dir", upstream=True),
+        Parameter("dataset-dir", upstream=True),
+        Parameter("run-id", upstream=True),
+        Parameter("max-new-tokens", "48"),
+    ),
+    outputs=("accuracy", "correct", "total"),
+)
+
+_DEPLOY = StepType(
+    name="deploy-model",
+    entrypoint="train_jobs.register:main",
+    parameters=(
+        Parameter("model-dir", upstream=True),
+        Parameter("run-id", upstream=True),
+        Parameter("accuracy", "", upstream=True),
+        Parameter("digest", "", upstream=True),
+        Parameter("model-name", "{{workflow.name}}"),
+        Parameter("replicas", "1"),
+        Parameter("max-model-len", "256"),
+    ),
+    outputs=("model", "version", "source", "path", "deployment"),
+    deploys=True,
+)
+
+BUILTIN: Table = {step.name: step for step in (_PREPROCESS, _TRAIN, _EVALUATE, _DEPLOY)}
+
+
+def table_with(templates: Iterable[StepTemplate]) -> Table:
+    """The built-in table with StepTemplates added; one of a built-in's name takes its place."""
+    added = {
+        template.name: StepType(
+            name=template.name,
+            entrypoint=template.spec.entrypoint,
+            parameters=tuple(
+                Parameter(parameter.name, parameter.default, parameter.upstream)
+                for parameter in template.spec.parameters
+            ),
+            outputs=template.spec.outputs,
+            workload=template.spec.workload,
+        )
+        for template in templates
+    }
+    return {**BUILTIN, **added}

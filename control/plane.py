@@ -1,0 +1,163 @@
+"""The roof: brings the plane up, finds it, takes it down.
+
+`up` is the same whether nothing runs, something died, or everything is well: each part is looked at and started
+when it is missing. `down` ends processes only; goals, models and runs stay, and the next `up` goes on with them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import ray
+from ray import serve
+
+from control.kernel.actor import ControlActor
+from control.kernel.home import Home, Settings
+from control.kernel.ids import NAMESPACE, control_name
+from control.kernel.plan import PutSpec
+from control.kernel.recover import end_plane, processes_of
+from control.kernel.store import Store
+from control.keys import ensure_keys
+from control.preflight import check_state_directory, choose_port
+from control.services import (
+    mlflow_answers,
+    ray_is_up,
+    start_mlflow,
+    start_ray,
+    wait_for_gateway,
+    wait_for_mlflow,
+)
+from control.specs.cluster import Cluster, Ports
+
+DOMAINS = ("scheduler", "registry", "router", "pipeline", "gateway")
+GATEWAY_SECONDS = 180.0
+HTTP_TIMEOUT_SECONDS = 600.0
+
+Report = Callable[[str], None]
+"""Told of each part as it comes up, in words."""
+
+
+@dataclass(frozen=True)
+class Up:
+    """What `up` came to. `new_api_key` is set only the first time; `started` names what was not running."""
+
+    settings: Settings
+    new_api_key: str | None
+    started: tuple[str, ...]
+
+
+def up(home: Home, cluster: Cluster | None, report: Report) -> Up:
+    """Bring the plane up on `home`; `cluster` None means what was declared last, or this machine's own GPUs.
+
+    Raises Refused before anything is started when the state or a port cannot be had.
+    """
+    check_state_directory(home)
+    store = Store(home.store_url)
+    cluster = cluster or _declared(store)
+    settings = _settings(home, cluster)
+    key = ensure_keys(home, store, now=time.time())
+    if cluster is not None:
+        spec = cluster.model_dump(mode="json")
+        change = PutSpec(kind="Cluster", name=cluster.name, event="Declared", reason="biplane up", spec=spec)
+        store.commit((change,), who="plane", now=time.time())
+    started = []
+    if not mlflow_answers(settings):
+        report("MLflow server")
+        started.append("mlflow")
+        start_mlflow(home, settings)
+    if not ray_is_up(home, settings):
+        report("Ray" if cluster is None else f"Ray, with simulated node {cluster.spec.nodes[0].name}")
+        started.append("ray")
+        start_ray(home, settings, () if cluster is None else cluster.spec.nodes)
+    wait_for_mlflow(home, settings)
+    with connected(home, settings):
+        report("Serve")
+        serve.start(
+            proxy_location="HeadOnly",
+            http_options={
+                "host": "127.0.0.1",
+                "port": settings.gateway_port,
+                "request_timeout_s": HTTP_TIMEOUT_SECONDS,
+            },
+        )
+        for domain in DOMAINS:
+            if _ensure_actor(domain):
+                report(f"control actor {domain}")
+                started.append(domain)
+    report("gateway")
+    wait_for_gateway(settings, GATEWAY_SECONDS)
+    return Up(settings, key, tuple(started))
+
+
+def down(home: Home) -> int:
+    """End every process of the plane on `home`; how many there were."""
+    return end_plane(home.plane_id)
+
+
+@contextmanager
+def connected(home: Home, settings: Settings) -> Iterator[None]:
+    """This process as a driver of the plane's Ray. `home.environment` must have been set before Ray was imported."""
+    ray.init(address=settings.ray_address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _declared(store: Store) -> Cluster | None:
+    found = store.list("Cluster")
+    return Cluster.model_validate(found[-1].spec) if found else None
+
+
+def _settings(home: Home, cluster: Cluster | None) -> Settings:
+    """The ports of the plane that runs or ran here where they still fit the declaration, else free ones."""
+    ports = Ports() if cluster is None else cluster.spec.ports
+    name = "" if cluster is None else cluster.name
+    old = Settings.read(home)
+
+    last = {} if old is None else asdict(old)
+    running = bool(processes_of(home.plane_id))
+    wanted = {
+        "gateway_port": ports.gateway,
+        "dashboard_port": ports.dashboard,
+        "mlflow_port": ports.mlflow,
+        "ray_port": ports.ray,
+        **dict.fromkeys(("agent_port", "client_port", "haproxy_metrics_port", "haproxy_stats_port"), 0),
+    }
+    chosen = {
+        what: last[what]
+        if running and what in last and port in (0, last[what])
+        else choose_port(what.replace("_", " "), port, home.plane_id)
+        for what, port in wanted.items()
+    }
+    settings = Settings(cluster=name, **chosen)
+    settings.write(home)
+    return settings
+
+
+def _ensure_actor(domain: str) -> bool:
+    """The control actor of `domain` exists and its loop runs; True when it was made now."""
+    name = control_name(domain)
+    try:
+        actor = ray.get_actor(name, namespace=NAMESPACE)
+        made = False
+    except ValueError:
+        made = True
+        actor = (
+            ray.remote(ControlActor)
+            .options(
+                name=name,
+                namespace=NAMESPACE,
+                lifetime="detached",
+                max_restarts=-1,
+                max_task_retries=-1,
+                num_cpus=0,
+                resources={"node:__internal_head__": 0.001},
+            )
+            .remote(f"control.{domain}.actor:wire")
+        )
+    ray.get(actor.pid.remote(), timeout=120)
+    return made

@@ -1,0 +1,73 @@
+"""What must hold on this machine before anything is started; every refusal says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+
+import psutil
+
+from control.kernel.home import Home
+from control.kernel.recover import MARK
+
+FREE_BYTES = 2 << 30
+"""Room for checkpoints, a model and logs of a first run."""
+
+
+class Refused(Exception):
+    """The plane cannot start; the text is for the person who asked."""
+
+
+def check_state_directory(home: Home) -> None:
+    """Raises Refused when the state directory cannot be made or written, or its disk is nearly full."""
+    try:
+        home.path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home.path) as probe:
+            probe.write(b"\0" * 4096)
+            probe.flush()
+            os.fsync(probe.fileno())
+        free = shutil.disk_usage(home.path).free
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Refused(
+            f"the state directory {home.path} cannot be written: {reason}; set BIPLANE_HOME to another directory"
+        ) from error
+    if free < FREE_BYTES:
+        raise Refused(
+            f"the disk of {home.path} has {free / 2**30:.1f} GiB free, {FREE_BYTES / 2**30:.0f} GiB are needed;"
+            " free some, or set BIPLANE_HOME to a directory on another disk"
+        )
+
+
+def choose_port(what: str, wanted: int, plane_id: str) -> int:
+    """`wanted` if it is free, or any free port when `wanted` is 0. Raises Refused with the owner otherwise."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            owner = _owner(wanted, plane_id)
+            raise Refused(
+                f"port {wanted} ({what}) is taken{owner}; name another one under spec.ports of the cluster file"
+            ) from error
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _owner(port: int, plane_id: str) -> str:
+    """Who listens on `port`, as far as this user may see."""
+    for connection in psutil.net_connections("tcp"):
+        if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+            if connection.pid is None:
+                break
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(connection.pid)
+                who = f" by process {process.pid} ({process.name()})"
+                mark = process.environ().get(MARK)
+                if mark == plane_id:
+                    return f"{who} of this plane; end it with: biplane down"
+                return f"{who} of another Biplane plane ({process.environ().get('BIPLANE_HOME')})" if mark else who
+    return ""

@@ -1,0 +1,41 @@
+"""What the router observes: deployments and versions from the store, applications from Serve."""
+
+from __future__ import annotations
+
+from control.kernel.placement import placement_of
+from control.kernel.present import Drive
+from control.kernel.store import Object, Store
+from control.router.state import Deployment, Snapshot, Surroundings, Version
+from control.specs.deployment import Deployment as DeploymentDocument
+
+
+def observe(store: Store, drive: Drive, surroundings: Surroundings) -> Snapshot:
+    apps = drive.apps()  # before the store: an application seen here was asked for by something stored
+    live = frozenset(node.node_id for node in drive.nodes())
+    stored = store.list("Deployment", "ModelVersion", "Workload")
+    return Snapshot(
+        deployments=tuple(_deployment(o) for o in stored if o.kind == "Deployment"),
+        versions=tuple(
+            Version(o.spec["model"], o.spec["version"], o.spec["source"]) for o in stored if o.kind == "ModelVersion"
+        ),
+        placements={o.name: placement_of(o.status, live) for o in stored if o.kind == "Workload"},
+        apps=apps,
+        surroundings=surroundings,
+    )
+
+
+def _deployment(stored: Object) -> Deployment:
+    spec = DeploymentDocument.model_validate(stored.spec).spec
+    return Deployment(
+        name=stored.name,
+        revision=stored.revision,
+        generation=stored.generation,
+        model=spec.model,
+        version=None if spec.version == "latest" else spec.version,
+        replicas=spec.replicas,
+        devices=spec.devices,
+        memory=spec.memory,
+        priority_class=spec.priority,
+        engine=spec.engine,
+        status=stored.status,
+    )

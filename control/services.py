@@ -1,0 +1,169 @@
+"""The processes under the control plane: Ray's head and the MLflow server. Starting twice is starting once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+import psutil
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from control.kernel.home import RAY_IP, Home, Settings
+from control.kernel.recover import MARK, end, processes_of
+from control.preflight import Refused
+from control.scheduler.view import NODE_LABEL, SIMULATED_RESOURCE
+from control.serve_environment import serve_environment
+from control.specs.cluster import Node
+
+RAY_SECONDS = 60.0
+MLFLOW_SECONDS = 180.0
+_RAY_ESSENTIALS = ("gcs_server", "raylet", "dashboard.py")
+
+
+def plane_environment(home: Home, settings: Settings) -> dict[str, str]:
+    """What every process of the plane inherits."""
+    return {
+        **os.environ,
+        **home.environment,
+        MARK: home.plane_id,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
+        "RAY_enable_worker_prestart": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "SPT_NOENV": "1",  # a process title must not overwrite the environment by which we find the process
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "TOKENIZERS_PARALLELISM": "false",
+        **serve_environment(home, settings),
+    }
+
+
+def ray_is_up(home: Home, settings: Settings) -> bool:
+    """Whether Ray's head of this plane is whole: its three services run and the dashboard answers."""
+    command_lines = [" ".join(_command_line(p)) for p in processes_of(home.plane_id)]
+    if not all(any(name in line for line in command_lines) for name in _RAY_ESSENTIALS):
+        return False
+    return _answers(f"{settings.dashboard_url}/api/version", home.ray_token_file)
+
+
+def start_ray(home: Home, settings: Settings, nodes: tuple[Node, ...]) -> None:
+    """Start Ray's head with the declared devices, after ending what is left of an earlier one. Raises Refused."""
+    end(p for p in processes_of(home.plane_id) if not _is_mlflow(p))
+    shutil.rmtree(home.ray_directory, ignore_errors=True)
+    home.logs.mkdir(parents=True, exist_ok=True)
+    command = [
+        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head"),
+        f"--node-ip-address={RAY_IP}",
+        f"--port={settings.ray_port}",
+        "--dashboard-host=127.0.0.1",
+        f"--dashboard-port={settings.dashboard_port}",
+        f"--dashboard-agent-listen-port={settings.agent_port}",
+        f"--ray-client-server-port={settings.client_port}",
+        *("--min-worker-port=0", "--max-worker-port=0"),
+        f"--temp-dir={home.ray_directory}",
+        "--disable-usage-stats",
+        *_declared(nodes),
+    ]
+    log = home.logs / "ray-start.log"
+    with log.open("w") as output:
+        code = subprocess.run(
+            command,
+            env=plane_environment(home, settings),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=RAY_SECONDS * 2,
+        ).returncode
+    if code != 0:
+        raise Refused(f"Ray did not start (exit {code}); its last words:\n{_tail(log.read_text())}")
+    version = f"{settings.dashboard_url}/api/version"
+    _wait_until(version, RAY_SECONDS, f"Ray's dashboard; see {log}", home.ray_token_file)
+
+
+def start_mlflow(home: Home, settings: Settings) -> None:
+    """Start the MLflow server unless it answers; it is waited for by `wait_for_mlflow`."""
+    if mlflow_answers(settings):
+        return
+    end(p for p in processes_of(home.plane_id) if _is_mlflow(p))
+    (home.mlflow / "artifacts").mkdir(parents=True, exist_ok=True)
+    home.logs.mkdir(parents=True, exist_ok=True)
+    with (home.logs / "mlflow.log").open("a") as output:
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "mlflow", "server"),
+                *("--host", "127.0.0.1", "--port", str(settings.mlflow_port), "--workers", "1"),
+                *("--backend-store-uri", f"sqlite:///{home.mlflow / 'mlflow.db'}"),
+                *("--artifacts-destination", str(home.mlflow / "artifacts")),
+            ],
+            env=plane_environment(home, settings),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def mlflow_answers(settings: Settings) -> bool:
+    return _answers(f"{settings.mlflow_url}/health")
+
+
+def wait_for_mlflow(home: Home, settings: Settings) -> None:
+    _wait_until(f"{settings.mlflow_url}/health", MLFLOW_SECONDS, f"MLflow; see {home.logs / 'mlflow.log'}")
+
+
+def wait_for_gateway(settings: Settings, seconds: float) -> None:
+    _wait_until(f"{settings.gateway_url}/healthz", seconds, "the gateway; see: biplane events")
+
+
+def _declared(nodes: tuple[Node, ...]) -> list[str]:
+    """What Ray is told of a simulated node; on a machine without a declaration Ray counts by itself."""
+    if not nodes:
+        return []
+    (node,) = nodes
+    resources: Mapping[str, float] = {SIMULATED_RESOURCE: node.gpus}
+    return [
+        f"--num-cpus={node.cpus}",
+        "--num-gpus=0",
+        f"--memory={node.memory}",
+        f"--resources={json.dumps(resources)}",
+        f"--labels={NODE_LABEL}={node.name}",
+    ]
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _is_mlflow(process: psutil.Process) -> bool:
+    return any("mlflow" in word for word in _command_line(process))
+
+
+def _answers(url: str, token_file: Path | None = None) -> bool:
+    headers = {} if token_file is None else {"Authorization": f"Bearer {token_file.read_text().strip()}"}
+    try:
+        return httpx.get(url, headers=headers, timeout=5.0, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _wait_until(url: str, seconds: float, what: str, token_file: Path | None = None) -> None:
+    def give_up(_state: object) -> None:
+        raise Refused(f"no answer within {seconds:.0f} s from {what}")
+
+    Retrying(
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(0.2),
+        retry=retry_if_result(lambda answered: not answered),
+        retry_error_callback=give_up,
+    )(_answers, url, token_file)
+
+
+def _tail(text: str, lines: int = 15) -> str:
+    return "\n".join(text.strip().splitlines()[-lines:])

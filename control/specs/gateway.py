@@ -1,0 +1,115 @@
+"""The root key `gateway:` (no kind): routes, limits, fallback order and connections of the AI gateway."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from control.specs.base import AtLeastOne, Filled, Items, Name, Spec, Waits, named_once
+from control.specs.problem import nearest, one_of, refuse, show
+from control.specs.trigger import TriggerText
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Money = Annotated[float, Field(ge=0)]
+
+
+def _is_path(path: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/{}-]*", path):
+        raise refuse(f"found {show(path)}", "a path such as /v1/chat/completions")
+    return path
+
+
+def _is_url(url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/:]+(:[0-9]{1,5})?(/\S*)?", url):
+        raise refuse(f"found {show(url)}", "an address such as http://host:8000")
+    return url
+
+
+class Match(Spec):
+    path: Annotated[str, AfterValidator(_is_path)]
+
+
+class Backend(Spec):
+    """One place a request may go. `weight` is relative to the route's total; money in US dollars."""
+
+    provider: Filled
+    model: Filled
+    weight: Annotated[int, Field(ge=0, le=100)] = 100
+    max_tokens_per_min: PositiveInt | None = None
+    cost_budget_daily: Money | None = None
+    endpoint: Annotated[str, AfterValidator(_is_url)] | None = None
+
+
+def _carry_traffic(backends: tuple[Backend, ...]) -> tuple[Backend, ...]:
+    if sum(backend.weight for backend in backends) == 0:
+        raise refuse("no backend has a weight above 0", "at least one that takes traffic")
+    return backends
+
+
+class Route(Spec):
+    name: Name
+    match: Match
+    backends: Annotated[Items[Backend], AtLeastOne, AfterValidator(_carry_traffic)]
+
+
+def _match_once(routes: tuple[Route, ...]) -> tuple[Route, ...]:
+    for index, route in enumerate(routes):
+        for other in routes[:index]:
+            if other.match == route.match:
+                at = (index, "match", "path")
+                raise refuse(f"'{route.match.path}' is matched by '{other.name}'", "every path once", at=at)
+    return routes
+
+
+class RateLimit(Spec):
+    """What one API key, or one organization, may use. Cost in US dollars."""
+
+    key: Literal["api_key", "organization"]
+    requests_per_minute: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None
+    cost_per_day: Money | None = None
+
+
+class Fallback(Spec):
+    chain: Annotated[Items[Filled], AtLeastOne]
+    triggers: Items[TriggerText] = ()
+
+
+class Connections(Spec):
+    pool_size: PositiveInt = 100
+    timeout_ms: PositiveInt = 30000
+    retry_count: Annotated[int, Field(ge=0, le=10)] = 2
+    streaming: bool = True
+
+
+class Gateway(Spec):
+    name: Name
+    routes: Annotated[Items[Route], AtLeastOne, named_once("route"), AfterValidator(_match_once), Waits("gateway")]
+    rate_limits: Annotated[Items[RateLimit], Waits("gateway")] = ()
+    fallback: Annotated[Fallback | None, Waits("gateway")] = None
+    connections: Annotated[Connections, Waits("gateway")] = Connections()
+
+    @model_validator(mode="after")
+    def _falls_back_to_known_providers(self) -> Gateway:
+        known = {backend.provider for route in self.routes for backend in route.backends}
+        for index, provider in enumerate(self.fallback.chain if self.fallback else ()):
+            if provider not in known:
+                raise refuse(
+                    f"no backend of any route has provider '{provider}'",
+                    one_of(sorted(known)),
+                    nearest=nearest(provider, known),
+                    at=("fallback", "chain", index),
+                )
+        return self
+
+
+class GatewayFile(Spec):
+    """A whole gateway document."""
+
+    gateway: Gateway
+
+    @property
+    def name(self) -> str:
+        return self.gateway.name

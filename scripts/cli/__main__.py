@@ -1,0 +1,3 @@
+from scripts.cli.app import main
+
+main()

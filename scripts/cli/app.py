@@ -1,0 +1,217 @@
+"""The commands of `biplane`. Each prints for people, or with --json one object for programs on standard output.
+
+Exit codes: 0 done; 1 it failed; 2 the input is wrong, nothing was changed; 3 no such object; 4 no plane here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from control.client import Client, NoPlane, NotDeletable, NotFound, kind_of
+from control.kernel.home import Home
+from control.kernel.store import WrongSchema
+from control.preflight import Refused
+from control.specs.document import Document
+from control.specs.load import load_file
+from control.specs.problem import SpecError
+from scripts.cli import show
+from scripts.cli.cluster import declared_cluster
+
+FAILED, BAD_INPUT, NOT_FOUND, NO_PLANE = 1, 2, 3, 4
+
+app = typer.Typer(
+    name="biplane",
+    help="One control plane for models, GPUs, pipelines and traffic on a Ray cluster.\n\n"
+    "Example: biplane up && biplane apply -f examples/finetune.yaml && biplane explain workflow/status-codes",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Reference = Annotated[str, typer.Argument(metavar="KIND/NAME", help="For example deployment/status-codes.")]
+Files = Annotated[
+    list[Path], typer.Option("--file", "-f", help="A YAML file; may be given more than once.", metavar="FILE")
+]
+
+
+@app.command()
+def up(
+    cluster: Annotated[
+        Path | None, typer.Option("--cluster", "-c", help="A file with a Cluster document.", metavar="FILE")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Start the plane here, or bring back what is missing of it. Example: biplane up"""
+    home = Home.find()
+    os.environ.update(home.environment)
+    # Importing the plane imports Ray, which the other commands do without.
+    from control.plane import up as start
+
+    with _explained():
+        declared = declared_cluster(cluster)
+        came_up = start(home, declared, lambda part: errors.print(f"[dim]starting[/] {part}"))
+    show.up(came_up, home, json=json)
+
+
+@app.command()
+def down(json: Json = False) -> None:
+    """End every process of the plane; models, runs and goals stay. Example: biplane down"""
+    from control.kernel.recover import end_plane
+
+    show.down(end_plane(Home.find().plane_id), json=json)
+
+
+@app.command()
+def env(json: Json = False) -> None:
+    """What Ray's own tools need to reach the plane. Example: eval "$(biplane env)" && ray job list"""
+    with _explained():
+        show.environment(Client().environment(), json=json)
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """How the plane is: URLs, control actors, what runs. Example: biplane status --json"""
+    with _explained():
+        found = Client().status()
+    show.status(found, json=json)
+    if found.silent:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def apply(file: Files, dry_run: DryRun = False, json: Json = False) -> None:
+    """Make the documents of a file what is wanted, all or none. Example: biplane apply -f examples/finetune.yaml"""
+    with _explained():
+        documents: list[Document] = []
+        for path in file:
+            documents += load_file(path)
+        result = Client().apply(documents, dry_run=dry_run)
+    show.applied(result, dry_run=dry_run, json=json)
+
+
+@app.command()
+def get(
+    kind: Annotated[str, typer.Argument(metavar="KIND[/NAME]", help="For example runs, or run/status-codes-1.")],
+    json: Json = False,
+) -> None:
+    """List the objects of a kind. Example: biplane get deployments"""
+    with _explained():
+        word, _, name = kind.partition("/")
+        objects = Client().get(kind_of(word), name or None)
+    show.objects(objects, json=json)
+
+
+@app.command()
+def describe(reference: Reference, json: Json = False) -> None:
+    """Everything about one object: spec, status, events. Example: biplane describe run/status-codes-1"""
+    with _explained():
+        kind, name = _reference(reference)
+        client = Client()
+        (found,) = client.get(kind, name)
+        history = client.events(kind, name)
+    show.description(found, history, json=json)
+
+
+@app.command()
+def delete(reference: Reference, dry_run: DryRun = False, json: Json = False) -> None:
+    """Want an object no more; what it started is ended. Example: biplane delete deployment/status-codes"""
+    with _explained():
+        kind, name = _reference(reference)
+        Client().delete(kind, name, dry_run=dry_run)
+    show.deleted(kind, name, dry_run=dry_run, json=json)
+
+
+@app.command()
+def rerun(workflow: Annotated[str, typer.Argument(help="The workflow's name.")], json: Json = False) -> None:
+    """Run a workflow again from its first step. Example: biplane rerun status-codes"""
+    with _explained():
+        run = Client().rerun(workflow.removeprefix("workflow/"))
+    show.rerun(run, json=json)
+
+
+@app.command()
+def wait(
+    reference: Reference,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 3600.0,
+    json: Json = False,
+) -> None:
+    """Follow a workflow, run or deployment until it is settled. Example: biplane wait workflow/status-codes"""
+    with _explained():
+        kind, name = _reference(reference)
+        settled = Client().wait(kind, name, timeout=timeout, on_event=show.event)
+    show.settled(settled, json=json)
+    if not settled.well:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def events(
+    reference: Annotated[
+        str | None, typer.Argument(metavar="[KIND/NAME]", help="Only the events of this object.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many, the newest ones.", min=1)] = 50,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on printing new events.")] = False,
+    json: Json = False,
+) -> None:
+    """What happened, who did it and why. Example: biplane events run/status-codes-1"""
+    with _explained():
+        kind, name = _reference(reference) if reference else (None, None)
+        client = Client()
+        found = client.events(kind, name, limit=limit)
+        show.events(found, json=json)
+        if follow:
+            for one in client.follow(kind, name, after=found[-1].seq if found else 0):
+                show.events((one,), json=json)
+
+
+@app.command()
+def explain(reference: Reference, json: Json = False) -> None:
+    """Why an object waits, runs or was refused. Example: biplane explain workflow/status-codes"""
+    with _explained():
+        kind, name = _reference(reference)
+        findings = Client().explain(kind, name)
+    show.findings(findings, json=json)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _reference(text: str) -> tuple[str, str]:
+    kind, slash, name = text.partition("/")
+    if not slash or not name:
+        raise NotFound(f"found {text!r}; expected KIND/NAME, for example deployment/status-codes")
+    return kind_of(kind), name
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what can go wrong into one message and an exit code."""
+    try:
+        yield
+    except SpecError as error:
+        _fail(str(error), BAD_INPUT)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), BAD_INPUT)
+    except (NotFound, NotDeletable) as error:
+        _fail(str(error), NOT_FOUND)
+    except NoPlane as error:
+        _fail(str(error), NO_PLANE)
+    except (Refused, WrongSchema, TimeoutError) as error:
+        _fail(str(error), FAILED)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    errors.print(message, markup=False, style="red" if sys.stderr.isatty() else None)
+    raise typer.Exit(code)

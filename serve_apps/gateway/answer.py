@@ -1,0 +1,38 @@
+"""One HTTP answer on its way out: ASGI messages with the request's id on each head."""
+
+import json
+from typing import Any
+
+from starlette.types import Send
+
+from serve_apps.gateway.errors import ApiError
+
+JSON = (b"content-type", b"application/json")
+
+
+class Answer:
+    """Either `json`, `error` or `whole` once, or `start` and then `part`s, the last one marked."""
+
+    def __init__(self, send: Send, head_only: bool, request_id: str) -> None:
+        self.request_id = request_id
+        self.started = False
+        self._send = send
+        self._head_only = head_only
+
+    async def json(self, document: Any) -> None:
+        await self.whole(200, json.dumps(document).encode(), [JSON])
+
+    async def error(self, error: ApiError) -> None:
+        await self.whole(error.status, error.body(), [JSON, *error.headers])
+
+    async def whole(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        await self.start(status, [*headers, (b"content-length", str(len(body)).encode())])
+        await self.part(b"" if self._head_only else body, last=True)
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.started = True
+        headers.append((b"x-request-id", self.request_id.encode("ascii")))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def part(self, body: bytes, last: bool = False) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": not last})

@@ -1,0 +1,59 @@
+"""The request's body: read within a limit, parsed once, checked for no more than routing needs."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Receive, Scope
+
+from serve_apps.gateway.errors import ApiError, invalid_json, invalid_value, request_too_large
+
+
+class ClientGone(Exception):
+    """The client left before its request was complete: there is nobody to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """`raw` is forwarded as it came; the engine checks everything that is not named here."""
+
+    raw: bytes
+    model: str
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises ApiError 413 past `limit` bytes (declared or sent), ClientGone where it never
+    ends.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+            raise request_too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise request_too_large(limit)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def parse_chat_request(raw: bytes) -> ChatRequest:
+    """Raises ApiError 400 naming the parameter."""
+    try:
+        document: Any = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise invalid_json(str(error)) from None
+    if not isinstance(document, dict):
+        raise ApiError(400, "invalid_value", "The request body must be a JSON object.")
+    model, messages = document.get("model"), document.get("messages")
+    if not isinstance(model, str):
+        raise invalid_value("model", "a string", model)
+    if not isinstance(messages, list):
+        raise invalid_value("messages", "an array", messages)
+    return ChatRequest(raw, model)

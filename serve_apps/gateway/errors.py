@@ -1,0 +1,121 @@
+"""Every refusal the gateway makes, in OpenAI's shape. Pure: builds values, sends nothing."""
+
+import difflib
+import json
+from collections.abc import Collection
+from typing import Any
+
+INVALID_REQUEST = "invalid_request_error"
+AUTHENTICATION = "authentication_error"
+SERVER = "server_error"
+
+
+class ApiError(Exception):
+    """An answer that is not the wanted one: an HTTP status and the OpenAI error object to send with it."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        kind: str = INVALID_REQUEST,
+        param: str | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.kind = kind
+        self.param = param
+        self.headers = headers
+
+    def body(self) -> bytes:
+        error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
+        return json.dumps({"error": error}, ensure_ascii=False).encode()
+
+
+def invalid_json(reason: str) -> ApiError:
+    return ApiError(400, "invalid_json", f"The request body is not valid JSON: {reason}")
+
+
+def invalid_value(param: str, expected: str, found: Any) -> ApiError:
+    """`found` is the value as parsed, or None where the name is missing."""
+    told = "it is missing" if found is None else f"found {_json_type(found)}"
+    return ApiError(400, "invalid_value", f"'{param}' must be {expected}; {told}.", param=param)
+
+
+def invalid_api_key(reason: str) -> ApiError:
+    challenge = (b"www-authenticate", b"Bearer")
+    return ApiError(401, "invalid_api_key", reason, kind=AUTHENTICATION, headers=(challenge,))
+
+
+def request_too_large(limit: int) -> ApiError:
+    return ApiError(413, "request_too_large", f"The request body is larger than {limit} bytes.")
+
+
+def unknown_path(path: str) -> ApiError:
+    return ApiError(404, "unknown_path", f"There is nothing at {path}.")
+
+
+def method_not_allowed(method: str, allowed: tuple[str, ...]) -> ApiError:
+    listed = ", ".join(allowed)
+    message = f"{method} is not allowed here; allowed: {listed}."
+    return ApiError(405, "method_not_allowed", message, headers=((b"allow", listed.encode()),))
+
+
+def model_not_found(model: str, served: Collection[str]) -> ApiError:
+    nearest = difflib.get_close_matches(model, served, n=1)
+    hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
+    listed = ", ".join(sorted(served)) or "none"
+    message = f"The model '{model}' does not exist.{hint} Models served: {listed}."
+    return ApiError(404, "model_not_found", message, param="model")
+
+
+def model_unavailable(model: str, reason: str) -> ApiError:
+    message = f"The model '{model}' is not available now: {reason}."
+    return ApiError(503, "model_unavailable", message, kind=SERVER, headers=((b"retry-after", b"2"),))
+
+
+def not_ready() -> ApiError:
+    message = "The gateway has not read its table yet."
+    return ApiError(503, "not_ready", message, kind=SERVER, headers=((b"retry-after", b"1"),))
+
+
+def upstream_timeout(model: str) -> ApiError:
+    return ApiError(504, "upstream_timeout", f"The model '{model}' did not answer in time.", kind=SERVER)
+
+
+def internal_error() -> ApiError:
+    return ApiError(500, "internal_error", "The gateway failed to handle this request.", kind=SERVER)
+
+
+def from_upstream(model: str, status: int, body: bytes) -> ApiError:
+    """What the client is told of an upstream answer that is not a success.
+
+    An engine's own 4xx about the request is the client's to read and keeps its status. A refused internal
+    key, or an answer that is no OpenAI error (HAProxy's own pages: no replica, no such route), is ours: the
+    model is unavailable.
+    """
+    try:
+        told = json.loads(body)["error"]
+        message = str(told["message"])
+    except (ValueError, LookupError, TypeError):
+        return model_unavailable(model, f"its server answered {status}")
+    if status in (401, 403):
+        return model_unavailable(model, "its server refused the gateway")
+    code, param = told.get("code"), told.get("param")
+    return ApiError(
+        status,
+        # vLLM repeats the HTTP status as an integer; clients switch on strings.
+        code if isinstance(code, str) else ("invalid_request" if status < 500 else "upstream_error"),
+        message,
+        kind=INVALID_REQUEST if status < 500 else SERVER,
+        param=param if isinstance(param, str) else None,
+    )
+
+
+def _json_type(value: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,530 @@
+"""Every way a document can be wrong is refused with its line, its field and what would be right."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.control.specs.samples import (
+    CLUSTER,
+    CLUSTER_POLICY,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    GATEWAY,
+    STEP_TEMPLATE,
+    WORKFLOW,
+    WORKLOAD,
+    broken,
+    complaints,
+)
+
+WRONG = [
+    (
+        WORKFLOW,
+        "nvidia.com/gpu: 4",
+        "gpus: 4",
+        (
+            "f.yaml:38: spec.templates[train-model].container.resources.limits.gpus: unknown field 'gpus'; "
+            "did you mean 'nvidia.com/gpu'?"
+        ),
+    ),
+    (
+        WORKFLOW,
+        "    - name: train-model\n",
+        "    - nam: train-model\n",
+        "f.yaml:33: spec.templates[1].nam: unknown field 'nam'; did you mean 'name'?",
+    ),
+    (
+        WORKFLOW,
+        "  entrypoint: steps\n",
+        "",
+        "f.yaml:5: spec.entrypoint: required field is missing",
+    ),
+    (
+        WORKFLOW,
+        "dependencies: [data]",
+        "dependencies: data",
+        "f.yaml:19: spec.templates[steps].dag.tasks[training].dependencies: found 'data'; expected a list",
+    ),
+    (
+        WORKFLOW,
+        "name: NCCL_DEBUG",
+        "name: [NCCL_DEBUG]",
+        "f.yaml:41: spec.templates[train-model].container.env[0].name: found a list; expected text",
+    ),
+    (
+        WORKFLOW,
+        "memory: 128Gi",
+        "memory: 128Gigs",
+        (
+            "f.yaml:39: spec.templates[train-model].container.resources.limits.memory: found '128Gigs'; "
+            "expected an amount of bytes such as 128Gi, 512Mi, 80GB or a whole number"
+        ),
+    ),
+    (
+        WORKFLOW,
+        "memory: 128Gi",
+        "memory: true",
+        (
+            "f.yaml:39: spec.templates[train-model].container.resources.limits.memory: found true; expected "
+            "an amount of bytes such as 128Gi, 512Mi, 80GB or a whole number"
+        ),
+    ),
+    (
+        WORKFLOW,
+        "nvidia.com/gpu: 4",
+        "nvidia.com/gpu: four",
+        (
+            'f.yaml:38: spec.templates[train-model].container.resources.limits["nvidia.com/gpu"]: found '
+            "'four'; expected a whole number of devices"
+        ),
+    ),
+    (
+        WORKFLOW,
+        "nvidia.com/gpu: 4",
+        "nvidia.com/gpu: -1",
+        (
+            'f.yaml:38: spec.templates[train-model].container.resources.limits["nvidia.com/gpu"]: found -1; '
+            "expected greater than or equal to 0"
+        ),
+    ),
+    (
+        WORKFLOW,
+        "- name: training",
+        "- name: data",
+        (
+            "f.yaml:17: spec.templates[steps].dag.tasks[1].name: task 'data' is given twice "
+            "(spec.templates[steps].dag.tasks[0].name on line 15); expected every name once"
+        ),
+    ),
+    (
+        WORKFLOW,
+        "    - name: train-model",
+        "    - name: steps",
+        (
+            "f.yaml:33: spec.templates[1].name: template 'steps' is given twice (spec.templates[0].name on "
+            "line 12); expected every name once"
+        ),
+    ),
+    (
+        WORKFLOW,
+        "      container:\n",
+        "      dag: {tasks: [{name: a, template: b}]}\n      container:\n",
+        (
+            "f.yaml:33: spec.templates[train-model]: template 'train-model' has both dag and container; "
+            "expected exactly one of dag and container"
+        ),
+    ),
+    (
+        WORKFLOW,
+        "name: tune",
+        "name: Tune_It",
+        (
+            "f.yaml:4: metadata.name: found 'Tune_It'; expected a name of at most 63 lower-case letters, "
+            "digits and dashes, not starting or ending with a dash"
+        ),
+    ),
+    (
+        WORKFLOW,
+        "kind: Workflow",
+        "kind: Workflo",
+        "f.yaml:2: kind: unknown kind 'Workflo'; did you mean 'Workflow'?",
+    ),
+    (
+        WORKFLOW,
+        "kind: Workflow",
+        "kind: [1]",
+        (
+            "f.yaml:2: kind: unknown kind a list; expected one of Workflow, ConfigMap, ClusterPolicy, "
+            "Workload, Deployment, Cluster, StepTemplate"
+        ),
+    ),
+    (
+        WORKFLOW,
+        "kind: Workflow\n",
+        "",
+        (
+            "f.yaml:1: neither a kind nor a known root key; expected kind: Workflow, ConfigMap, "
+            "ClusterPolicy, Workload, Deployment, Cluster, StepTemplate, or the root key gateway"
+        ),
+    ),
+    (
+        WORKFLOW,
+        "argoproj.io/v1alpha1",
+        "argoproj.io/v1",
+        "f.yaml:1: apiVersion: found 'argoproj.io/v1'; did you mean 'argoproj.io/v1alpha1'?",
+    ),
+    (
+        WORKFLOW,
+        "apiVersion: argoproj.io/v1alpha1\n",
+        "",
+        "f.yaml:1: apiVersion: required field is missing; expected 'argoproj.io/v1alpha1'",
+    ),
+    (
+        WORKFLOW,
+        "          limits:\n",
+        "          requests: {nvidia.com/gpu: 2}\n          limits:\n",
+        (
+            'f.yaml:37: spec.templates[train-model].container.resources.requests["nvidia.com/gpu"]: 2 '
+            "devices requested, 4 the limit "
+            '(spec.templates[train-model].container.resources.limits["nvidia.com/gpu"] on line 39); expected '
+            "the same number"
+        ),
+    ),
+    (
+        WORKFLOW,
+        "          limits:\n",
+        "          requests: {memory: 1Ti}\n          limits:\n",
+        (
+            "f.yaml:37: spec.templates[train-model].container.resources.requests.memory: more memory "
+            "requested than the limit (spec.templates[train-model].container.resources.limits.memory on line "
+            "40); expected at most the limit"
+        ),
+    ),
+    (
+        WORKFLOW,
+        "  entrypoint: steps\n",
+        "  entrypoint: steps\n  entrypoint: other\n",
+        "f.yaml:7: key 'entrypoint' is given twice, first on line 6",
+    ),
+    (
+        CONFIG_MAP,
+        '"3g.40gb": 1',
+        '"3g.40": 1',
+        (
+            "f.yaml:13: data.mig-config.mig-configs.mixed[0].mig-devices[\"3g.40\"]: found '3g.40'; expected a "
+            "MIG profile such as 1g.10gb or 3g.40gb"
+        ),
+    ),
+    (
+        CONFIG_MAP,
+        '"3g.40gb": 1',
+        '"3g.40gb": one',
+        (
+            "f.yaml:13: data.mig-config.mig-configs.mixed[0].mig-devices[\"3g.40gb\"]: found 'one'; expected a "
+            "whole number"
+        ),
+    ),
+    (
+        CONFIG_MAP,
+        '"3g.40gb": 1',
+        '"3g.40gb": [1',
+        "f.yaml:14: data.mig-config: broken YAML: expected ',' or ']', but got ':'",
+    ),
+    (
+        CONFIG_MAP,
+        "devices: [1, 2]",
+        "devices: [1, 0]",
+        (
+            "f.yaml:15: data.mig-config.mig-configs.mixed[1].devices[1]: device 0 is already cut by this "
+            "layout; expected every device once"
+        ),
+    ),
+    (
+        CONFIG_MAP,
+        "devices: [1, 2]",
+        "devices: some",
+        (
+            "f.yaml:15: data.mig-config.mig-configs.mixed[1].devices: found 'some'; expected a list of "
+            "device indexes such as [0, 1], or all"
+        ),
+    ),
+    (
+        CONFIG_MAP,
+        "devices: [1, 2]",
+        "devices: [1, -2]",
+        ("f.yaml:15: data.mig-config.mig-configs.mixed[1].devices[1]: found -2; expected a device index: 0 or more"),
+    ),
+    (
+        CONFIG_MAP,
+        "devices: [1, 2]",
+        "devices: all",
+        (
+            "f.yaml:15: data.mig-config.mig-configs.mixed[1].devices: 'all' stands beside other devices; "
+            "expected all alone"
+        ),
+    ),
+    (
+        CONFIG_MAP,
+        "mig-enabled: true",
+        "mig-enabled: false",
+        (
+            "f.yaml:12: data.mig-config.mig-configs.mixed[0].mig-devices: slices are listed although "
+            "mig-enabled is false; expected mig-enabled: true, or no mig-devices"
+        ),
+    ),
+    (
+        CONFIG_MAP,
+        "mig-enabled: true",
+        "mig-enabled: yes",
+        "f.yaml:11: data.mig-config.mig-configs.mixed[0].mig-enabled: found 'yes'; expected true or false",
+    ),
+    (
+        CONFIG_MAP,
+        "mig-enabled: true",
+        "mig_enable: true",
+        (
+            "f.yaml:11: data.mig-config.mig-configs.mixed[0].mig_enable: unknown field 'mig_enable'; did you "
+            "mean 'mig-enabled'?"
+        ),
+    ),
+    (
+        CONFIG_MAP,
+        "version: v1\n",
+        "version: v1\n    version: v2\n",
+        "f.yaml:8: data.mig-config: key 'version' is given twice, first on line 7",
+    ),
+    (
+        CONFIG_MAP,
+        "    version: v1\n",
+        "    version: v2\n",
+        "f.yaml:7: data.mig-config.version: found 'v2'; expected 'v1'",
+    ),
+    (
+        CLUSTER_POLICY,
+        "name: critical-inference",
+        "name: training",
+        (
+            "f.yaml:16: spec.scheduling.preemption.priorities[1].name: priority class 'training' is given "
+            "twice (spec.scheduling.preemption.priorities[0].name on line 14); expected every name once"
+        ),
+    ),
+    (
+        CLUSTER_POLICY,
+        "priority: 100",
+        "priority: high",
+        (
+            "f.yaml:17: spec.scheduling.preemption.priorities[critical-inference].priority: found 'high'; "
+            "expected a whole number"
+        ),
+    ),
+    (
+        CLUSTER_POLICY,
+        "enabled: true",
+        "enable: true",
+        "f.yaml:12: spec.scheduling.preemption.enable: unknown field 'enable'; did you mean 'enabled'?",
+    ),
+    (
+        GATEWAY,
+        "weight: 70",
+        "weight: 170",
+        ("f.yaml:10: gateway.routes[chat].backends[0].weight: found 170; expected less than or equal to 100"),
+    ),
+    (
+        GATEWAY,
+        "latency_p99 > 5000ms",
+        "latency_p99 > 5000",
+        (
+            "f.yaml:22: gateway.fallback.triggers[1]: trigger 'latency_p99 > 5000' does not parse: '5000' is "
+            "no duration; expected a number with ms or s, such as 5000ms"
+        ),
+    ),
+    (
+        GATEWAY,
+        "latency_p99 > 5000ms",
+        "latency_p9 > 5000ms",
+        (
+            "f.yaml:22: gateway.fallback.triggers[1]: trigger 'latency_p9 > 5000ms' does not parse: unknown "
+            "metric 'latency_p9'; did you mean 'latency_p99'?"
+        ),
+    ),
+    (
+        GATEWAY,
+        "error_rate > 0.05",
+        "error_rate > lots",
+        (
+            "f.yaml:21: gateway.fallback.triggers[0]: trigger 'error_rate > lots' does not parse: 'lots' is "
+            "no error rate; expected a fraction from 0 to 1"
+        ),
+    ),
+    (
+        GATEWAY,
+        "error_rate > 0.05",
+        "error_rate is high",
+        (
+            "f.yaml:21: gateway.fallback.triggers[0]: trigger 'error_rate is high' does not parse; expected "
+            "a condition such as error_rate > 0.05"
+        ),
+    ),
+    (
+        GATEWAY,
+        "error_rate > 0.05",
+        "error_rate == 0.05",
+        (
+            "f.yaml:21: gateway.fallback.triggers[0]: trigger 'error_rate == 0.05' does not parse: '==' "
+            "cannot compare a measurement; expected >, >=, < or <="
+        ),
+    ),
+    (
+        GATEWAY,
+        "error_rate > 0.05",
+        "provider_status != health",
+        (
+            "f.yaml:21: gateway.fallback.triggers[0]: trigger 'provider_status != health' does not parse: "
+            "unknown status 'health'; did you mean 'healthy'?"
+        ),
+    ),
+    (
+        GATEWAY,
+        "error_rate > 0.05",
+        "provider_status > healthy",
+        (
+            "f.yaml:21: gateway.fallback.triggers[0]: trigger 'provider_status > healthy' does not parse: "
+            "'>' cannot compare a status; expected == or !="
+        ),
+    ),
+    (
+        GATEWAY,
+        "chain: [openai, local]",
+        "chain: [openai, locl]",
+        ("f.yaml:19: gateway.fallback.chain[1]: no backend of any route has provider 'locl'; did you mean 'local'?"),
+    ),
+    (
+        GATEWAY,
+        "key: api_key",
+        "key: apikey",
+        "f.yaml:16: gateway.rate_limits[0].key: found 'apikey'; did you mean 'api_key'?",
+    ),
+    (
+        GATEWAY,
+        "http://vllm:8000",
+        "vllm:8000",
+        (
+            "f.yaml:14: gateway.routes[chat].backends[1].endpoint: found 'vllm:8000'; expected an address "
+            "such as http://host:8000"
+        ),
+    ),
+    (
+        GATEWAY,
+        "path: /v1/chat/completions",
+        "path: v1/chat",
+        ("f.yaml:6: gateway.routes[chat].match.path: found 'v1/chat'; expected a path such as /v1/chat/completions"),
+    ),
+    (
+        GATEWAY,
+        "gateway:\n",
+        "gatway:\n",
+        "f.yaml:1: gatway: unknown field 'gatway'; did you mean 'gateway'?",
+    ),
+    (
+        GATEWAY,
+        "  rate_limits:\n",
+        "  rate_limit:\n",
+        "f.yaml:15: gateway.rate_limit: unknown field 'rate_limit'; did you mean 'rate_limits'?",
+    ),
+    (
+        WORKLOAD,
+        "type: training",
+        "type: trainin",
+        "f.yaml:6: spec.type: found 'trainin'; did you mean 'training'?",
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "devices: '2'",
+        "f.yaml:7: spec.devices: found '2'; expected a whole number",
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "devices: 2.5",
+        "f.yaml:7: spec.devices: found 2.5; expected a whole number",
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "devices:",
+        "f.yaml:7: spec.devices: found nothing; expected a whole number",
+    ),
+    (
+        DEPLOYMENT,
+        "version: 3",
+        "version: newest",
+        "f.yaml:7: spec.version: found 'newest'; expected a version number, 1 or more, or latest",
+    ),
+    (
+        DEPLOYMENT,
+        "model: llama",
+        "model: ''",
+        "f.yaml:6: spec.model: found ''; expected some text",
+    ),
+    (
+        CLUSTER,
+        "simulated: true",
+        "simulated: false",
+        (
+            "f.yaml:8: spec.nodes[one].simulated: found false; expected true: only simulated nodes are "
+            "declared, real devices are discovered"
+        ),
+    ),
+    (
+        CLUSTER,
+        "interconnect: nvlink",
+        "interconnect: nv-link",
+        "f.yaml:12: spec.nodes[one].interconnect: found 'nv-link'; did you mean 'nvlink'?",
+    ),
+    (
+        CLUSTER,
+        "gateway: 0",
+        "gateway: 5001",
+        "f.yaml:16: spec.ports.mlflow: port 5001 is also the gateway's; expected different ports",
+    ),
+    (
+        CLUSTER,
+        "gateway: 0",
+        "gateway: 70000",
+        "f.yaml:15: spec.ports.gateway: found 70000; expected less than or equal to 65535",
+    ),
+    (
+        CLUSTER,
+        "  ports:\n",
+        "    - {name: two, simulated: true, gpus: 1, gpu_model: A, gpu_memory: 1, interconnect: pcie, "
+        "memory: 1}\n  ports:\n",
+        (
+            "f.yaml:6: spec.nodes: found 2 nodes; expected one node; several simulated nodes come with the "
+            "scheduler milestone"
+        ),
+    ),
+    (
+        STEP_TEMPLATE,
+        "my_steps.clean:main",
+        "my_steps.clean",
+        ("f.yaml:6: spec.entrypoint: found 'my_steps.clean'; expected module:function, such as my_steps.clean:main"),
+    ),
+    (
+        STEP_TEMPLATE,
+        "name: fraction",
+        "name: dataset-dir",
+        (
+            "f.yaml:10: spec.parameters[1].name: parameter 'dataset-dir' is given twice "
+            "(spec.parameters[0].name on line 8); expected every name once"
+        ),
+    ),
+    (
+        STEP_TEMPLATE,
+        "[cleaned]",
+        "[cleaned, cleaned]",
+        "f.yaml:12: spec.outputs[1]: output 'cleaned' is listed twice; expected every name once",
+    ),
+    (
+        GATEWAY,
+        "chain: [openai, local]",
+        "chain: []",
+        "f.yaml:19: gateway.fallback.chain: nothing is listed; expected at least one",
+    ),
+    (
+        WORKFLOW,
+        "      - name: rate\n        value: 0.10",
+        "      {}",
+        "f.yaml:8: spec.arguments.parameters: found a mapping; expected a list",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "old", "new", "message"), WRONG, ids=[f"{new!r}" for _, _, new, _ in WRONG])
+def test_a_wrong_field_is_refused_by_line(text: str, old: str, new: str, message: str) -> None:
+    assert complaints(broken(text, old, new)) == [message]
+
+
+def test_several_wrong_fields_are_all_told_in_the_order_of_the_file() -> None:
+    text = broken(broken(WORKLOAD, "devices: 2", "devices: two"), "name: job", "name: Job")
+    assert [message.split(": ")[0] for message in complaints(text)] == ["f.yaml:4", "f.yaml:7"]

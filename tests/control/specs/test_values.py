@@ -1,0 +1,74 @@
+"""Quantities, triggers and defaults."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from control.specs.base import Metadata
+from control.specs.deployment import Deployment, DeploymentSpec
+from control.specs.problem import nearest
+from control.specs.quantity import Cpus, parse_bytes, show_bytes
+from control.specs.trigger import parse_trigger
+from control.specs.workload import Workload, WorkloadSpec, WorkloadType
+
+
+@pytest.mark.parametrize(
+    ("written", "amount"),
+    [
+        ("128Gi", 128 * 2**30),
+        ("512Mi", 512 * 2**20),
+        ("80GB", 80 * 10**9),
+        ("80G", 80 * 10**9),
+        ("1.5Ki", 1536),
+        ("7", 7),
+        ("64 GiB", 64 * 2**30),
+        (1024, 1024),
+        (0, 0),
+    ],
+)
+def test_bytes_are_read_as_people_write_them(written: object, amount: int) -> None:
+    assert parse_bytes(written) == amount
+
+
+@pytest.mark.parametrize("written", ["", "Gi", "1.5", "-1", -1, 1.5, True, None, "1gi", "9999999Ei", "1e3"])
+def test_what_is_no_amount_of_bytes_is_refused(written: object) -> None:
+    with pytest.raises(ValueError, match="expected an amount of bytes such as 128Gi"):
+        parse_bytes(written)
+
+
+@pytest.mark.parametrize("text", ["128Gi", "80G", "512Mi", "0", "1000001", "1Ti", "1500M"])
+def test_bytes_are_shown_short_and_exact(text: str) -> None:
+    assert show_bytes(parse_bytes(text)) == text
+
+
+def test_cpus_may_be_thousandths() -> None:
+    adapter: TypeAdapter[float] = TypeAdapter(Cpus)
+    assert [adapter.validate_python(written) for written in ("500m", "2", 3)] == [0.5, 2.0, 3.0]
+    with pytest.raises(ValidationError):
+        adapter.validate_python("many")
+
+
+def test_a_trigger_is_in_seconds_fractions_and_statuses() -> None:
+    written = ["latency_p99 > 5000ms", "latency_p50>=2s", "error_rate > 0.05", "provider_status != healthy"]
+    assert [parse_trigger(text).value for text in written] == [5.0, 2.0, 0.05, "healthy"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "priority"),
+    [("training", "training"), ("inference", "critical-inference"), ("batch", "batch-scoring")],
+)
+def test_a_workload_without_a_priority_class_has_its_types(kind: WorkloadType, priority: str) -> None:
+    spec = WorkloadSpec(type=kind)
+    assert Workload(metadata=Metadata(name="job"), spec=spec).spec.priority == priority
+    assert WorkloadSpec(type=kind, priority_class="own").priority == "own"
+
+
+def test_a_deployment_counts_as_inference_and_is_of_the_latest_version() -> None:
+    deployment = Deployment(metadata=Metadata(name="chat"), spec=DeploymentSpec(model="llama"))
+    assert (deployment.spec.priority, deployment.spec.version) == ("critical-inference", "latest")
+
+
+def test_the_nearest_name_is_none_where_nothing_is_alike() -> None:
+    assert nearest("gpus", ["nvidia.com/gpu", "memory", "cpu"]) == "nvidia.com/gpu"
+    assert nearest("xylophone", ["nvidia.com/gpu", "memory", "cpu"]) is None

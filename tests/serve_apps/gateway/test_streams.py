@@ -1,0 +1,149 @@
+"""Streams: passed on byte for byte, ended honestly, and dropped the moment the client leaves."""
+
+import asyncio
+import json
+
+import pytest
+from aiohttp import web
+
+from serve_apps.gateway.proxy import Timeouts
+from serve_apps.gateway.stream import EventRelay
+from tests.serve_apps.gateway.test_requests import run
+from tests.serve_apps.gateway.upstream import CHAT, chat_body, event, start_events, world
+
+DONE = b"data: [DONE]\n\n"
+WHOLE = event("He") + event("llo \u2603") + b": a comment\n\n" + event("") + DONE
+
+
+def assert_cut(received: bytes, sent: bytes) -> None:
+    """The client has every whole event that was sent, then an error event, and no `[DONE]`."""
+    assert received.startswith(sent)
+    assert b"[DONE]" not in received
+    last = received[len(sent) :].strip()
+    assert last.startswith(b"data: ")
+    assert json.loads(last[6:])["error"]["code"] == "stream_interrupted"
+
+
+def test_a_stream_comes_through_byte_for_byte() -> None:
+    async def whole(request: web.Request) -> web.StreamResponse:
+        response = await start_events(request)
+        for start in range(0, len(WHOLE), 7):
+            await response.write(WHOLE[start : start + 7])
+            await asyncio.sleep(0)
+        return response
+
+    async def story() -> None:
+        async with world(whole) as it, it.client.post(CHAT, json=chat_body(stream=True)) as response:
+            assert response.status == 200
+            assert response.headers["content-type"].startswith("text/event-stream")
+            assert response.headers["x-request-id"]
+            assert await response.read() == WHOLE
+
+    run(story())
+
+
+def test_an_event_reaches_the_client_before_the_next_one_is_made() -> None:
+    async def story() -> None:
+        seen = asyncio.Event()
+
+        async def waiting(request: web.Request) -> web.StreamResponse:
+            response = await start_events(request)
+            await response.write(event("first"))
+            await seen.wait()
+            await response.write(event("second") + DONE)
+            return response
+
+        async with world(waiting) as it, it.client.post(CHAT, json=chat_body(stream=True)) as response:
+            assert await response.content.readuntil(b"\n\n") == event("first")
+            seen.set()
+            assert await response.content.read() == event("second") + DONE
+
+    run(story())
+
+
+def test_a_stream_whose_engine_dies_ends_in_an_error_and_never_in_done() -> None:
+    async def dies(request: web.Request) -> web.StreamResponse:
+        response = await start_events(request)
+        await response.write(event("He") + b'data: {"choi')
+        await asyncio.sleep(0.05)
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    async def story() -> None:
+        async with world(dies) as it, it.client.post(CHAT, json=chat_body(stream=True)) as response:
+            assert_cut(await response.read(), event("He"))
+
+    run(story())
+
+
+def test_a_stream_that_ends_cleanly_but_too_early_ends_in_an_error() -> None:
+    async def stops(request: web.Request) -> web.StreamResponse:
+        response = await start_events(request)
+        await response.write(event("He"))
+        return response
+
+    async def story() -> None:
+        async with world(stops) as it, it.client.post(CHAT, json=chat_body(stream=True)) as response:
+            assert_cut(await response.read(), event("He"))
+
+    run(story())
+
+
+def test_a_stream_that_stalls_ends_in_an_error() -> None:
+    async def stalls(request: web.Request) -> web.StreamResponse:
+        response = await start_events(request)
+        await response.write(event("He"))
+        await asyncio.sleep(30)
+        return response
+
+    async def story() -> None:
+        async with (
+            world(stalls, Timeouts(silence_s=0.3)) as it,
+            it.client.post(CHAT, json=chat_body(stream=True)) as response,
+        ):
+            assert_cut(await response.read(), event("He"))
+
+    run(story())
+
+
+def test_an_engines_error_event_is_passed_on_without_the_done_that_follows_it() -> None:
+    told = b'data: {"error": {"message": "EngineCore died", "code": 500}}\n\n'
+    for size in (1, 5, 1000):
+        relay = EventRelay()
+        sent = event("He") + told + DONE
+        received = b"".join(relay.feed(sent[i : i + size]) for i in range(0, len(sent), size))
+        assert (received + relay.finish(broken=False)).startswith(event("He") + told.strip())
+        assert b"[DONE]" not in received + relay.finish(broken=False)
+
+
+def test_words_in_an_answer_that_look_like_markers_do_not_end_it() -> None:
+    tricky = event('data: {"error": data: [DONE]\n\n') + DONE
+    relay = EventRelay()
+    assert relay.feed(tricky) + relay.finish(broken=False) == tricky
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_engine_is_told_within_a_second_when_the_client_leaves(stream: bool) -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        if not stream:
+            await asyncio.sleep(30)
+        response = await start_events(request)
+        while True:
+            await response.write(event("more"))
+            await asyncio.sleep(0.02)
+
+    async def story() -> None:
+        async with world(endless) as it:
+            asking = asyncio.create_task(it.client.post(CHAT, json=chat_body(stream=stream)).__aenter__())
+            if stream:
+                response = await asking
+                await response.content.readuntil(b"\n\n")
+                response.close()
+            else:
+                while not it.engine.bodies:
+                    await asyncio.sleep(0.01)
+                asking.cancel()
+            await asyncio.wait_for(it.engine.left.wait(), 1)
+
+    run(story())

@@ -1,0 +1,129 @@
+"""A small engine on loopback for the gateway to talk to, and the gateway itself behind a real HTTP server."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import uvicorn
+from aiohttp import web
+
+from serve_apps.gateway.app import Gateway
+from serve_apps.gateway.proxy import Timeouts
+
+KEY = "bp-client-key"
+INTERNAL_KEY = "internal"
+CHAT = "/v1/chat/completions"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def chat_body(**changes: Any) -> dict[str, Any]:
+    return {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], **changes}
+
+
+def event(text: str) -> bytes:
+    return b"data: " + json.dumps({"choices": [{"delta": {"content": text}}]}).encode() + b"\n\n"
+
+
+@dataclass
+class Engine:
+    """Answers each chat request with `handler`; remembers what it was sent and whether a client left."""
+
+    handler: Handler
+    url: str = ""
+    bodies: list[bytes] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.bodies.append(await request.read())
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        try:
+            return await self.handler(request)
+        except (asyncio.CancelledError, ConnectionResetError):
+            self.left.set()
+            raise
+
+
+@dataclass
+class Published:
+    """The table's reader, as the control plane would write it."""
+
+    raw: bytes | None
+    broken: bool = False
+
+    def read(self) -> bytes | None:
+        if self.broken:
+            raise OSError("the control plane is away")
+        return self.raw
+
+
+@dataclass
+class World:
+    engine: Engine
+    published: Published
+    client: aiohttp.ClientSession
+    port: int
+
+    def publish(self, **changes: Any) -> None:
+        self.published.raw = table(self.engine.url, **changes)
+
+
+def table(url: str, **changes: Any) -> bytes:
+    arms = [{"version": "3", "weight": 1.0, "url": url}]
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    wanted = {"version": 1, "models": {"tiny": {"arms": arms}}, "keys": {digest: {"name": "admin"}}}
+    return json.dumps({**wanted, "max_body_bytes": 4096, **changes}).encode()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.asynccontextmanager
+async def world(handler: Handler, timeouts: Timeouts | None = None, first_table: bool = True) -> AsyncIterator[World]:
+    """A gateway in front of one engine; the client carries a good key."""
+    engine = Engine(handler)
+    application = web.Application()
+    application.router.add_post("/llm/tiny/3" + CHAT, engine.answer)
+    runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site_port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", site_port).start()
+    engine.url = f"http://127.0.0.1:{site_port}/llm/tiny/3"
+    published = Published(table(engine.url) if first_table else None)
+    gateway = Gateway(published.read, INTERNAL_KEY, timeouts, table_period_s=0.05)
+    port = free_port()
+    server = uvicorn.Server(
+        uvicorn.Config(gateway, "127.0.0.1", port, log_level="critical", timeout_graceful_shutdown=1)
+    )
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    headers = {"authorization": f"Bearer {KEY}"}
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as client:
+            yield World(engine, published, client, port)
+    finally:
+        server.should_exit = True
+        await serving
+        await runner.cleanup()
+
+
+async def answer_json(request: web.Request) -> web.StreamResponse:
+    usage = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
+    return web.json_response({"choices": [{"message": {"content": "hello"}}], "usage": usage})
+
+
+async def start_events(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
+    await response.prepare(request)
+    return response

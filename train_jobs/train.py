@@ -1,0 +1,121 @@
+"""The training step: a Ray Train job on the granted devices, ending in a Hugging Face directory that can be
+served.
+
+Runs inside a Ray actor that is already connected. Owns, in the request's directory: `checkpoints/` (see
+checkpoint), `metrics.jsonl` (appended by rank 0), `ray/` (Ray Train's own bookkeeping, thrown away at each
+start), `model/`, and `receipt.json`, which comes last. A crash at any line leaves at worst the steps since
+the last checkpoint to be done again. A worker that fails is replaced up to three times by Ray Train and goes
+on from the last good checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import ray.train
+from mlflow import MlflowClient
+from ray.train.torch import TorchTrainer
+
+from control.specs.step import DeviceGrant, StepRequest
+from train_jobs.model_dir import WEIGHTS
+from train_jobs.parameters import Parameters
+from train_jobs.receipt import RECEIPT, finished, write_receipt
+from train_jobs.tracking import MetricTail, ensure_run, log_parameters
+from train_jobs.train_step import Recipe
+from train_jobs.worker import METRICS, MODEL, TRAINED, Job, LeasedTorch, work
+
+DEFAULTS = {
+    "base-model": "scratch",
+    "learning-rate": "1e-3",
+    "epochs": "1",
+    "gpu-count": "2",
+    "max-length": "128",
+    "batch-size": "32",
+    "seed": "0",
+    "checkpoint-every": "100",
+}
+
+
+def main(request: StepRequest) -> dict[str, str]:
+    """Trains on `dataset-dir`; outputs model-dir, run-id, loss (nats a token), steps, seconds (of training).
+
+    Raises ValueError for a parameter it cannot use, and Ray's TrainingFailedError when workers failed four
+    times.
+    """
+    directory = Path(request.directory)
+    done = finished(directory)
+    if done is not None:
+        return done
+    parameters = Parameters(request, DEFAULTS)
+    base, dataset = parameters.text("base-model"), Path(parameters.text("dataset-dir"))
+    if base != "scratch":
+        raise ValueError(
+            f'parameter "base-model": "{base}" cannot be used: training from a base model comes with a later '
+            'release; accepted now: "scratch" (a 1.9 million weight Llama, trained from nothing)'
+        )
+    data = finished(dataset)
+    if data is None:
+        raise ValueError(f'parameter "dataset-dir": {dataset} holds no finished data set')
+    batch_size = parameters.whole("batch-size", least=1)
+    recipe = Recipe(
+        learning_rate=parameters.positive("learning-rate"),
+        steps=math.ceil(parameters.positive("epochs") * int(data["train-rows"]) / batch_size),
+        seed=parameters.whole("seed"),
+        checkpoint_every=parameters.whole("checkpoint-every", least=1),
+    )
+    grant = request.grant or DeviceGrant(resource="sim-gpu")
+    workers = parameters.whole("gpu-count", least=1)
+    if batch_size % workers:
+        raise ValueError(f'parameter "batch-size": {batch_size} cannot be shared evenly by {workers} workers')
+    job = Job(str(directory), str(dataset), recipe, batch_size, parameters.whole("max-length", least=8), grant)
+
+    client = MlflowClient(request.mlflow_uri)
+    run_id = ensure_run(client, request)
+    log_parameters(client, run_id, {**DEFAULTS, **request.parameters, "steps": str(recipe.steps)})
+    with MetricTail(client, run_id, directory / METRICS):
+        trainer_for(job, workers, request).fit()
+    trained = json.loads((directory / TRAINED).read_text(encoding="utf-8"))
+    for number, warning in enumerate(trained["warnings"]):
+        client.set_tag(run_id, f"biplane.warning.{number}", warning)
+    client.set_tag(run_id, "biplane.dataset-digest", data["digest"])
+    client.set_terminated(run_id)
+    outputs = {
+        "model-dir": str(directory / MODEL),
+        "run-id": run_id,
+        "loss": f"{trained['loss']:.4f}",
+        "steps": str(trained["step"]),
+        "seconds": f"{trained['seconds']:.1f}",
+    }
+    write_receipt(directory, outputs, files=[TRAINED, f"{MODEL}/{RECEIPT}", f"{MODEL}/{WEIGHTS}"])
+    return outputs
+
+
+def trainer_for(job: Job, workers: int, request: StepRequest) -> TorchTrainer:
+    """The Ray Train job: one worker a device, each with one CPU, on the leased node if the lease names
+    one."""
+    grant = job.grant
+    bookkeeping = Path(job.directory) / "ray"
+    shutil.rmtree(bookkeeping, ignore_errors=True)
+    resources = {"CPU": 1.0}
+    if request.grant is not None:
+        resources[grant.resource] = 1.0
+    return TorchTrainer(
+        work,
+        train_loop_config={"job": job},
+        torch_config=LeasedTorch(),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=workers,
+            use_gpu=grant.resource == "GPU",
+            resources_per_worker=resources,
+            label_selector={"ray.io/node-id": grant.node_id} if grant.node_id else None,
+        ),
+        run_config=ray.train.RunConfig(
+            name="train",
+            storage_path=str(bookkeeping),
+            failure_config=ray.train.FailureConfig(max_failures=3),
+            worker_runtime_env={"env_vars": dict(request.env)},
+        ),
+    )

@@ -1,0 +1,131 @@
+"""What runs in each worker of a training job: claim a device, meet the other workers, train, write the model.
+
+Everything a worker leaves is in the job's directory (see train); a worker that dies takes its process group
+with it, and Ray Train starts them all again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.util
+import torch
+import torch.distributed as dist
+from ray.train.backend import Backend
+from ray.train.collective import broadcast_from_rank_zero
+from ray.train.torch import TorchConfig
+
+from control.specs.step import DeviceGrant
+from train_jobs.data import Batches, encode
+from train_jobs.model_dir import write_model
+from train_jobs.prepare import TRAIN_FILE
+from train_jobs.receipt import write_atomically
+from train_jobs.rows import read_rows
+from train_jobs.tokens import load_tokenizer
+from train_jobs.train_step import Recipe, Reported, build_model, train
+
+METRICS, TRAINED, MODEL = "metrics.jsonl", "trained.json", "model"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker of one training job needs to know; plain values, so that it travels well."""
+
+    directory: str
+    dataset: str
+    recipe: Recipe
+    batch_size: int
+    max_length: int
+    grant: DeviceGrant
+
+
+class LeasedTorch(TorchConfig):
+    """Ray Train's torch backend without its choice of devices, which are the lease's to choose.
+
+    Ray's own set-up opens CUDA on the GPU ids Ray counted out, before the training function has a say; here
+    the function claims its leased devices first and then brings the process group up itself.
+    """
+
+    @property
+    def backend_cls(self) -> Any:
+        return Backend
+
+    @property
+    def train_func_context(self) -> Any:
+        return contextlib.nullcontext
+
+
+def work(config: dict[str, Job]) -> None:
+    """What each worker does: claim a device, meet the others, train, and on rank 0 write the model."""
+    job = config["job"]
+    directory = Path(job.directory)
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    device = claim(job.grant, context.get_local_rank())
+    meet(rank, world, "nccl" if device.type == "cuda" else "gloo")
+    tokenizer = load_tokenizer(job.dataset)
+    examples = encode(list(read_rows(Path(job.dataset) / TRAIN_FILE)), tokenizer)
+    pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
+    batches = Batches(examples, size=job.batch_size, seed=job.recipe.seed, pad=pad, rank=rank, world=world)
+    trained = train(
+        lambda: build_model(len(tokenizer), job.max_length, pad, end),
+        batches,
+        job.recipe,
+        directory / "checkpoints",
+        device,
+        lambda told: append_metrics(directory / METRICS, told),
+    )
+    if rank == 0:
+        write_model(directory / MODEL, trained.model, tokenizer)
+        state = {**asdict(trained.progress), "warnings": trained.warnings}
+        write_atomically(directory / TRAINED, json.dumps(state))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def claim(grant: DeviceGrant, place: int) -> torch.device:
+    """The device this worker computes on; of real ones it sees only those leased to the job.
+
+    Must run before anything opens CUDA in this process.
+    """
+    if grant.simulated:
+        return torch.device("cpu")
+    if grant.devices:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(grant.devices)
+    device = torch.device("cuda", place)
+    torch.cuda.set_device(device)
+    return device
+
+
+def meet(rank: int, world: int, backend: str) -> None:
+    """Brings up the process group; its store is on rank 0's node, at a port that was free a moment before."""
+    address = broadcast_from_rank_zero(_free_address() if rank == 0 else None)
+    dist.init_process_group(backend, init_method=f"tcp://{address}", rank=rank, world_size=world)
+
+
+def _free_address() -> str:
+    host = ray.util.get_node_ip_address()
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return f"{host}:{probe.getsockname()[1]}"
+
+
+def append_metrics(path: Path, told: Reported) -> None:
+    """Adds one line that `tracking.MetricTail` will send on."""
+    line = {
+        "step": told.step,
+        "at": time.time(),
+        "loss": told.loss,
+        "tokens_per_second": told.tokens_per_second,
+        "learning_rate": told.learning_rate,
+    }
+    with path.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(line) + "\n")
