@@ -31,9 +31,11 @@ class StepRunner:
         try:
             module, _, function = entrypoint.partition(":")
             outputs = getattr(importlib.import_module(module), function)(request)
+            if not isinstance(outputs, dict) or not all(isinstance(x, str) for pair in outputs.items() for x in pair):
+                raise TypeError(f"{entrypoint} returned {outputs!r}; expected a dict of text to text")
             outcome = {"ok": True, "outputs": outputs}
-        except Exception as error:
-            # Whatever a step raises is its outcome, for the run's status; the traceback is for the log.
+        except BaseException as error:
+            # Whatever ends a step, sys.exit too, is its outcome for the run's status; the traceback is for the log.
             traceback.print_exc()
             outcome = {"ok": False, "error": f"{type(error).__name__}: {error}"}
         temporary = self._directory / f".{OUTCOME_FILE}.{os.getpid()}"

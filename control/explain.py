@@ -49,7 +49,7 @@ def _finding(subject: Object, depth: int) -> Finding:
     if lease:
         reason += f"; holds {', '.join(lease['devices']) or 'memory'} on {lease['node']}"
     if not subject.status and subject.kind not in _WITH_STATUS:
-        reason = "stored; nothing is observed of this kind"
+        reason = f"generation {subject.generation} is what is wanted"
     return Finding(depth, f"{subject.kind}/{subject.name}", subject.status.get("phase", ""), reason)
 
 

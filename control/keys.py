@@ -13,15 +13,19 @@ ADMIN = "admin"
 API_KEY_PREFIX = "bp-"
 
 
-def ensure_keys(home: Home, store: Store, *, now: float) -> str | None:
-    """Make what is missing; the new API key, to be shown once, or None when there already was one.
+def ensure_secrets(home: Home) -> None:
+    """Make the internal key and Ray's token where they are missing."""
+    for file in (home.internal_key_file, home.ray_token_file):
+        if not file.exists():
+            write_atomically(file, secrets.token_urlsafe(32), mode=0o600)
+
+
+def ensure_api_key(home: Home, store: Store, *, now: float) -> str | None:
+    """The first API key, to be shown once; None when there already was one.
 
     The file is written before the hash is stored: a crash in between leaves a key that the next call replaces,
     never a stored hash whose key nobody has seen.
     """
-    for file in (home.internal_key_file, home.ray_token_file):
-        if not file.exists():
-            write_atomically(file, secrets.token_urlsafe(32), mode=0o600)
     if store.get("ApiKey", ADMIN) is not None:
         return None
     key = API_KEY_PREFIX + secrets.token_urlsafe(32)

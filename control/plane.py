@@ -20,7 +20,7 @@ from control.kernel.ids import NAMESPACE, control_name
 from control.kernel.plan import PutSpec
 from control.kernel.recover import end_plane, processes_of
 from control.kernel.store import Store
-from control.keys import ensure_keys
+from control.keys import ensure_api_key, ensure_secrets
 from control.preflight import check_state_directory, choose_port
 from control.services import (
     mlflow_answers,
@@ -58,7 +58,7 @@ def up(home: Home, cluster: Cluster | None, report: Report) -> Up:
     store = Store(home.store_url)
     cluster = cluster or _declared(store)
     settings = _settings(home, cluster)
-    key = ensure_keys(home, store, now=time.time())
+    ensure_secrets(home)
     if cluster is not None:
         spec = cluster.model_dump(mode="json")
         change = PutSpec(kind="Cluster", name=cluster.name, event="Declared", reason="biplane up", spec=spec)
@@ -89,7 +89,8 @@ def up(home: Home, cluster: Cluster | None, report: Report) -> Up:
                 started.append(domain)
     report("gateway")
     wait_for_gateway(settings, GATEWAY_SECONDS)
-    return Up(settings, key, tuple(started))
+    # Last, so that the key that is shown once belongs to a plane that answers.
+    return Up(settings, ensure_api_key(home, store, now=time.time()), tuple(started))
 
 
 def down(home: Home) -> int:

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import tempfile
+from pathlib import Path
 
 import psutil
 
@@ -40,6 +41,13 @@ def check_state_directory(home: Home) -> None:
             f"the disk of {home.path} has {free / 2**30:.1f} GiB free, {FREE_BYTES / 2**30:.0f} GiB are needed;"
             " free some, or set BIPLANE_HOME to a directory on another disk"
         )
+
+
+def make_private(directory: Path) -> None:
+    """A directory that only this user can enter. Raises Refused when somebody else made it first."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    if directory.stat().st_uid != os.getuid():
+        raise Refused(f"{directory} belongs to another user; remove it")
 
 
 def choose_port(what: str, wanted: int, plane_id: str) -> int:

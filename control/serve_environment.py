@@ -14,7 +14,7 @@ from control.kernel.home import Home, Settings
 
 def serve_environment(home: Home, settings: Settings) -> dict[str, str]:
     """HAProxy in front, direct streaming to replicas, sockets and ports of this plane's own."""
-    run = home.ray_directory.with_name(home.ray_directory.name + "-haproxy")
+    run = home.haproxy_directory
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",

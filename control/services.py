@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from control.kernel.home import RAY_IP, Home, Settings
 from control.kernel.recover import MARK, end, processes_of
-from control.preflight import Refused
+from control.preflight import Refused, make_private
 from control.scheduler.view import NODE_LABEL, SIMULATED_RESOURCE
 from control.serve_environment import serve_environment
 from control.specs.cluster import Node
@@ -54,7 +54,9 @@ def ray_is_up(home: Home, settings: Settings) -> bool:
 def start_ray(home: Home, settings: Settings, nodes: tuple[Node, ...]) -> None:
     """Start Ray's head with the declared devices, after ending what is left of an earlier one. Raises Refused."""
     end(p for p in processes_of(home.plane_id) if not _is_mlflow(p))
-    shutil.rmtree(home.ray_directory, ignore_errors=True)
+    for directory in (home.ray_directory, home.haproxy_directory):
+        shutil.rmtree(directory, ignore_errors=True)
+        make_private(directory)
     home.logs.mkdir(parents=True, exist_ok=True)
     command = [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head"),

@@ -8,12 +8,17 @@ Building imports neither vLLM nor `ray.serve.llm` (half a minute and half a GB),
 small; the replica imports both. A replica that dies takes its engine with it and leaves nothing behind.
 """
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from ray import serve
 from ray.serve.deployment import Application
 from starlette.types import ASGIApp
+
+from serve_apps.internal_key import ENVIRONMENT_VARIABLE
+from serve_apps.model_files import ensure_model_files
 
 SIMULATED = "sim-gpu"
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
@@ -28,12 +33,15 @@ CPU_WORKER_ENVIRONMENT = {
 class LLMArgs:
     """What `build` reads; unknown or missing names raise TypeError, so that a typing error never deploys.
 
-    `engine` are vLLM's engine arguments by name; `device_uuids` and `node_id` are the lease's.
+    `engine` are vLLM's engine arguments by name; `device_uuids` and `node_id` are the lease's. Where `path` does
+    not exist yet, it is filled from the artifact at `source`.
     """
 
     model: str
     version: str
     path: str
+    source: str
+    mlflow_url: str
     internal_key_file: str
     replicas: int = 1
     resource: str = SIMULATED
@@ -41,6 +49,18 @@ class LLMArgs:
     device_uuids: list[str] = field(default_factory=list)
     node_id: str | None = None
     engine: dict[str, Any] = field(default_factory=dict)
+
+
+async def warm_up(app: ASGIApp, model: str) -> None:
+    """One chat request before the replica counts as ready: the first costs seconds of late imports.
+
+    Whatever it is answered is fine: a model without a chat template refuses it and serves other routes.
+    """
+    body = {"model": model, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
+    headers = {"authorization": f"Bearer {os.environ[ENVIRONMENT_VARIABLE]}"}
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://engine", timeout=120) as client:
+        await client.post("/v1/chat/completions", json=body, headers=headers)
 
 
 @serve.ingress()
@@ -56,11 +76,14 @@ class Engine:
 
         from serve_apps.engine import LeanEngine
 
-        self._engine = LeanEngine(LLMConfig(**config))
+        wanted = LLMConfig(**config)
+        self._model = wanted.model_id
+        self._engine = LeanEngine(wanted)
         await self._engine.start()
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         app: ASGIApp = await self._engine.build_asgi_app()
+        await warm_up(app, self._model)
         return app
 
     async def check_health(self) -> None:
@@ -71,6 +94,7 @@ class Engine:
 def build(args: dict[str, Any]) -> Application:
     """The Serve application of one model version; `args` are the fields of `LLMArgs`."""
     wanted = LLMArgs(**args)
+    ensure_model_files(wanted.path, wanted.source, wanted.mlflow_url)
     environment = ENVIRONMENT | (CPU_WORKER_ENVIRONMENT if wanted.resource == SIMULATED else {})
     options: dict[str, Any] = {
         "name": "engine",

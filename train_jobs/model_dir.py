@@ -28,7 +28,7 @@ def write_model(directory: Path, model: Any, tokenizer: Any) -> None:
         do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     model.save_pretrained(str(making), safe_serialization=True)
-    tokenizer.save_pretrained(str(making))
+    tokenizer.save_pretrained(str(making), save_jinja_files=False)
     write_receipt(making, {})
     shutil.rmtree(directory, ignore_errors=True)
     making.rename(directory)

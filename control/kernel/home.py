@@ -17,6 +17,7 @@ from typing import Any
 import platformdirs
 
 HOME_VARIABLE = "BIPLANE_HOME"
+SOCKETS = Path("/tmp")  # a UNIX socket's path has room for 97 characters, of which Ray and Serve fill 80
 RAY_IP = "127.0.0.2"
 """The embedded head's address: loopback, but not 127.0.0.1, which Ray would replace by an outer interface's."""
 
@@ -85,7 +86,11 @@ class Home:
 
     @property
     def ray_directory(self) -> Path:
-        return Path(tempfile.gettempdir()) / f"biplane-{self.plane_id}"
+        return SOCKETS / f"bp-{self.plane_id}"
+
+    @property
+    def haproxy_directory(self) -> Path:
+        return SOCKETS / f"bp-{self.plane_id}h"
 
 
 @dataclass(frozen=True)

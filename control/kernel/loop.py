@@ -7,6 +7,7 @@ the next pass observes as not yet done, and what was done without being recorded
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -63,7 +64,7 @@ class Loop(Generic[Snapshot]):
     store: Store
     act: Callable[[Effect], None]
     clock: Clock
-    _troubles: dict[Effect, str] = field(default_factory=dict)
+    _troubles: dict[str, str] = field(default_factory=dict)  # by repr: an effect that holds a mapping has no hash
 
     def turn(self) -> Pass:
         """One pass. Raises Conflict when the store moved underneath: nothing was written, turn again."""
@@ -79,7 +80,8 @@ class Loop(Generic[Snapshot]):
         for effect in plan.effects:
             self._act(effect, now)
         acted = time.perf_counter()
-        self._troubles = {effect: why for effect, why in self._troubles.items() if effect in plan.effects}
+        asked = {repr(effect) for effect in plan.effects} if self._troubles else set()
+        self._troubles = {effect: why for effect, why in self._troubles.items() if effect in asked}
         return Pass(
             observed - began,
             decided - observed,
@@ -101,7 +103,7 @@ class Loop(Generic[Snapshot]):
                     last = self.turn()
                     if self.clock() - beaten >= BEAT_SECONDS:
                         beaten = self.clock()
-                        self.store.beat(self.domain.name, vars(last), now=beaten)
+                        self.store.beat(self.domain.name, {**vars(last), "pid": os.getpid()}, now=beaten)
             except Conflict:
                 seen = -1
                 continue
@@ -118,7 +120,7 @@ class Loop(Generic[Snapshot]):
             # The effect is asked for again by the next pass; the event is written once per new reason.
             why = f"{type(error).__name__}: {error}"
             log.exception("%s: %s failed", self.domain.name, type(effect).__name__)
-            if self._troubles.get(effect) != why:
-                self._troubles[effect] = why
+            if self._troubles.get(repr(effect)) != why:
+                self._troubles[repr(effect)] = why
                 note = Note(kind=effect.kind, name=effect.name, event="EffectFailed", reason=why)
                 self.store.commit((note,), who=self.domain.name, now=now)

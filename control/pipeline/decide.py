@@ -130,7 +130,7 @@ def _ask(run: Run, task: Task, workload: str) -> Record:
         spec={
             "apiVersion": "biplane/v1",
             "kind": "Workload",
-            "metadata": {"name": task.name},
+            "metadata": {"name": run.workflow},  # not the task's: that may hold what a Workload's name may not
             "spec": {"type": task.type.workload, "devices": task.devices, "memory": task.memory},
         },
     )

@@ -138,7 +138,7 @@ def _ensure(deployment: Deployment, version: Version, app: AppName, placement: P
         builder=BUILDER,
         args={
             "model": deployment.name,
-            "version": version.version,
+            "version": str(version.version),
             "source": version.source,
             "path": f"{around.models_directory}/{version.model}/{version.version}",
             "mlflow_url": around.mlflow_url,

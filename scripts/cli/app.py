@@ -202,14 +202,14 @@ def _explained() -> Iterator[None]:
         yield
     except SpecError as error:
         _fail(str(error), BAD_INPUT)
+    except (Refused, WrongSchema, TimeoutError) as error:  # before OSError, of which TimeoutError is one
+        _fail(str(error), FAILED)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), BAD_INPUT)
     except (NotFound, NotDeletable) as error:
         _fail(str(error), NOT_FOUND)
     except NoPlane as error:
         _fail(str(error), NO_PLANE)
-    except (Refused, WrongSchema, TimeoutError) as error:
-        _fail(str(error), FAILED)
 
 
 def _fail(message: str, code: int) -> NoReturn:

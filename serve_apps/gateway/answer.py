@@ -1,4 +1,4 @@
-"""One HTTP answer on its way out: ASGI messages with the request's id on each head."""
+"""One HTTP answer on its way out, as ASGI messages."""
 
 import json
 from typing import Any
@@ -13,8 +13,7 @@ JSON = (b"content-type", b"application/json")
 class Answer:
     """Either `json`, `error` or `whole` once, or `start` and then `part`s, the last one marked."""
 
-    def __init__(self, send: Send, head_only: bool, request_id: str) -> None:
-        self.request_id = request_id
+    def __init__(self, send: Send, head_only: bool) -> None:
         self.started = False
         self._send = send
         self._head_only = head_only
@@ -31,7 +30,6 @@ class Answer:
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.started = True
-        headers.append((b"x-request-id", self.request_id.encode("ascii")))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def part(self, body: bytes, last: bool = False) -> None:

@@ -1,15 +1,15 @@
 """The gateway: an OpenAI-compatible front for every model the table names, as one Serve application at `/`.
 
 Raw ASGI: on the hot path there is no framework, no validation library, no logging and no call to the control
-plane. Every answer carries `x-request-id` and every refusal is an OpenAI error. Nothing is stored: a crash
-costs the requests in flight, and a new replica serves as soon as it has read a table.
+plane. Every refusal is an OpenAI error. Serve gives each request an `x-request-id` and puts it on the answer; it
+goes on to the engine. Nothing is stored: a crash costs the requests in flight, and a new replica serves as soon
+as it has read a table.
 """
 
 import asyncio
 import contextlib
 import importlib
 import random
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -49,7 +49,7 @@ class Gateway:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, Answer(send, scope["method"] == "HEAD", _request_id(scope)))
+            await self._http(scope, receive, Answer(send, scope["method"] == "HEAD"))
         else:
             await send({"type": "websocket.close", "code": 1003})
 
@@ -118,7 +118,7 @@ class Gateway:
     async def _answer_chat(self, scope: Scope, answer: Answer, table: Table, raw: bytes) -> None:
         request = parse_chat_request(raw)
         arm = pick_arm(table, request.model, random.random())
-        response = await self._upstream.chat(arm, request, scope, answer.request_id)
+        response = await self._upstream.chat(arm, request, scope)
         try:
             headers = returned_headers(response.headers)
             if response.content_type == "text/event-stream":
@@ -154,16 +154,6 @@ def _require_method(method: str, *allowed: str) -> None:
 
 def _model_card(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "biplane"}
-
-
-def _request_id(scope: Scope) -> str:
-    """The client's own id where it is short and printable, else a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and 0 < len(value) <= 128 and value.isascii():
-            text: str = value.decode("ascii")
-            if text.isprintable():
-                return text
-    return uuid.uuid4().hex
 
 
 def build(args: dict[str, Any]) -> Application:

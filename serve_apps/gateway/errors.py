@@ -94,26 +94,20 @@ def internal_error() -> ApiError:
 def from_upstream(model: str, status: int, body: bytes) -> ApiError:
     """What the client is told of an upstream answer that is not a success.
 
-    An engine's own 4xx about the request is the client's to read and keeps its status. A refused internal
-    key, or an answer that is no OpenAI error (HAProxy's own pages: no replica, no such route), is ours: the
-    model is unavailable.
+    An engine's own 4xx about the request is the client's to read and keeps its status. A failing engine, a refused
+    internal key, and an answer that is no OpenAI error (HAProxy's pages: no replica, no such route) are ours to
+    answer for: the model is unavailable.
     """
+    if status >= 500 or status in (401, 403):
+        return model_unavailable(model, f"its server answered {status}")
     try:
         told = json.loads(body)["error"]
-        message = str(told["message"])
-    except (ValueError, LookupError, TypeError):
+        message, code, param = str(told["message"]), told.get("code"), told.get("param")
+    except (ValueError, LookupError, TypeError, AttributeError):
         return model_unavailable(model, f"its server answered {status}")
-    if status in (401, 403):
-        return model_unavailable(model, "its server refused the gateway")
-    code, param = told.get("code"), told.get("param")
-    return ApiError(
-        status,
-        # vLLM repeats the HTTP status as an integer; clients switch on strings.
-        code if isinstance(code, str) else ("invalid_request" if status < 500 else "upstream_error"),
-        message,
-        kind=INVALID_REQUEST if status < 500 else SERVER,
-        param=param if isinstance(param, str) else None,
-    )
+    # vLLM repeats the HTTP status as an integer; clients switch on strings.
+    named = code if isinstance(code, str) else "invalid_request"
+    return ApiError(status, named, message, param=param if isinstance(param, str) else None)
 
 
 def _json_type(value: Any) -> str:

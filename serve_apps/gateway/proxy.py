@@ -10,7 +10,7 @@ from multidict import CIMultiDictProxy
 from starlette.types import Scope
 
 from serve_apps.gateway.body import ChatRequest
-from serve_apps.gateway.errors import ApiError, from_upstream, model_unavailable, upstream_timeout
+from serve_apps.gateway.errors import from_upstream, model_unavailable, upstream_timeout
 from serve_apps.gateway.table import Arm
 
 HOP_BY_HOP = frozenset(
@@ -18,7 +18,7 @@ HOP_BY_HOP = frozenset(
 )
 # Credentials are the gateway's to check; the others are set anew for the upstream request.
 NOT_FORWARDED = HOP_BY_HOP | frozenset(
-    b"host content-length content-type authorization cookie x-api-key accept-encoding expect x-request-id".split()
+    b"host content-length content-type authorization cookie x-api-key accept-encoding expect".split()
 )
 NOT_RETURNED = HOP_BY_HOP | frozenset(b"content-length server date set-cookie x-request-id".split())
 
@@ -55,7 +55,7 @@ class Upstream:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def chat(self, arm: Arm, request: ChatRequest, scope: Scope, request_id: str) -> aiohttp.ClientResponse:
+    async def chat(self, arm: Arm, request: ChatRequest, scope: Scope) -> aiohttp.ClientResponse:
         """The answer with its body unread; the caller closes it.
 
         Raises ApiError: 503 where the version cannot be reached or answers with no OpenAI error, 504 where it
@@ -68,7 +68,9 @@ class Upstream:
         }
         headers["content-type"] = "application/json"
         headers["authorization"] = self._authorization
-        headers["x-request-id"] = request_id
+        # Else Serve cancels the handler when we leave, which vLLM's wrapper does not pass on to the generation it
+        # waits for: the engine would generate to the end. Left alone, vLLM sees the disconnect and aborts.
+        headers["x-request-disconnect-disabled"] = "?1"
         url = f"{arm.url}/v1/chat/completions"
         try:
             response = await self._session.post(url, data=request.raw, headers=headers, allow_redirects=False)
@@ -90,12 +92,8 @@ async def read_answer(response: aiohttp.ClientResponse, model: str) -> bytes:
         return await response.read()
     except TimeoutError:
         raise upstream_timeout(model) from None
-    except aiohttp.ClientError as error:
-        raise _broken_off(model) from error
-
-
-def _broken_off(model: str) -> ApiError:
-    return model_unavailable(model, "its server stopped before the answer was complete")
+    except aiohttp.ClientError:
+        raise model_unavailable(model, "its server stopped before the answer was complete") from None
 
 
 def returned_headers(headers: CIMultiDictProxy[str]) -> list[tuple[bytes, bytes]]:

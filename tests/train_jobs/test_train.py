@@ -107,3 +107,4 @@ def test_a_model_directory_is_what_transformers_and_vllm_expect(small: tuple[Any
     assert text == "<|user|>hi<|end|><|assistant|>"
     generation = AutoModelForCausalLM.from_pretrained(str(directory)).generation_config
     assert generation.eos_token_id == config["eos_token_id"]
+    assert json.loads((directory / "tokenizer_config.json").read_text())["chat_template"]

@@ -50,6 +50,7 @@ def test_a_chat_request_reaches_the_engine_unchanged_and_its_answer_comes_back_u
             sent = it.engine.headers[0]
             assert sent["authorization"] == f"Bearer {INTERNAL_KEY}"
             assert sent["x-request-id"] == "mine"
+            assert sent["x-request-disconnect-disabled"] == "?1"
             assert KEY not in str(sent)
 
     run(story())
@@ -214,8 +215,8 @@ def test_an_engine_that_says_nothing_is_a_timeout() -> None:
         (
             500,
             '{"error":{"message":"engine dead","type":"x","param":null,"code":500}}',
-            500,
-            "upstream_error",
+            503,
+            "model_unavailable",
         ),
         (401, '{"error":"Unauthorized"}', 503, "model_unavailable"),
         (401, '{"error":{"message":"key","code":"invalid_api_key"}}', 503, "model_unavailable"),

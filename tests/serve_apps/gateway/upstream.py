@@ -12,6 +12,8 @@ from typing import Any
 import aiohttp
 import uvicorn
 from aiohttp import web
+from ray.serve._private.http_util import RequestIdMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_apps.gateway.app import Gateway
 from serve_apps.gateway.proxy import Timeouts
@@ -88,6 +90,16 @@ def free_port() -> int:
         return port
 
 
+def as_served(gateway: Gateway) -> ASGIApp:
+    """The gateway inside the middleware Serve puts around the requests of every application."""
+    identified = RequestIdMiddleware(gateway)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await (gateway if scope["type"] == "lifespan" else identified)(scope, receive, send)
+
+    return serve
+
+
 @contextlib.asynccontextmanager
 async def world(handler: Handler, timeouts: Timeouts | None = None, first_table: bool = True) -> AsyncIterator[World]:
     """A gateway in front of one engine; the client carries a good key."""
@@ -103,7 +115,7 @@ async def world(handler: Handler, timeouts: Timeouts | None = None, first_table:
     gateway = Gateway(published.read, INTERNAL_KEY, timeouts, table_period_s=0.05)
     port = free_port()
     server = uvicorn.Server(
-        uvicorn.Config(gateway, "127.0.0.1", port, log_level="critical", timeout_graceful_shutdown=1)
+        uvicorn.Config(as_served(gateway), "127.0.0.1", port, log_level="critical", timeout_graceful_shutdown=1)
     )
     serving = asyncio.create_task(server.serve())
     while not server.started:

@@ -1,0 +1,26 @@
+"""The scheduler's answer as those who asked read it."""
+
+from __future__ import annotations
+
+from control.kernel.placement import Placement, placement_of
+
+LEASE = {"node": "sim-0", "node_id": "n1", "resource": "sim-gpu", "devices": ["d0", "d1"]}
+
+
+def test_before_the_scheduler_has_looked_there_is_a_reason_to_read() -> None:
+    assert placement_of({}, ["n1"]) == Placement("the scheduler has not answered yet")
+
+
+def test_a_lease_on_a_live_node_is_granted() -> None:
+    found = placement_of({"phase": "Leased", "reason": "why", "lease": LEASE}, ["n1"])
+    assert found == Placement("why", "n1", "sim-gpu", ("d0", "d1"))
+    assert found.granted
+
+
+def test_a_lease_on_the_former_life_of_a_node_is_not_granted() -> None:
+    assert not placement_of({"phase": "Leased", "reason": "why", "lease": LEASE}, ["n2"]).granted
+
+
+def test_a_pending_workload_has_only_its_reason() -> None:
+    found = placement_of({"phase": "Pending", "reason": "sim-0 is full", "lease": None}, ["n1"])
+    assert (found.reason, found.granted) == ("sim-0 is full", False)

@@ -1,0 +1,230 @@
+"""The store: compare-and-set, all or nothing, and nothing lost between writers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from control.kernel.plan import Create, Note, PutSpec, PutStatus, Remove
+from control.kernel.store import Conflict, Store, WrongSchema
+
+WRITES = 12
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'biplane.db'}"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    store = Store(url)
+    yield store
+    store.close()
+
+
+def create(name: str = "one", **spec: object) -> Create:
+    return Create(kind="Thing", name=name, event="Created", reason="test", spec=spec)
+
+
+def put(name: str = "one", revision: int | None = None, **spec: object) -> PutSpec:
+    return PutSpec(kind="Thing", name=name, event="Changed", reason="test", spec=spec, revision=revision)
+
+
+def status(name: str = "one", revision: int | None = None, quiet: bool = False, **body: object) -> PutStatus:
+    return PutStatus(
+        kind="Thing", name=name, event="Seen", reason="test", status=body, revision=revision, quiet=quiet
+    )
+
+
+def note(name: str = "one", reason: str = "test") -> Note:
+    return Note(kind="Thing", name=name, event="Noted", reason=reason)
+
+
+def remove(name: str = "one", revision: int | None = None) -> Remove:
+    return Remove(kind="Thing", name=name, event="Removed", reason="test", revision=revision)
+
+
+def write(store: Store, *records: Create | PutSpec | PutStatus | Note | Remove, now: float = 1.0) -> None:
+    store.commit(records, who="test", now=now)
+
+
+def spec_of(store: Store, name: str = "one") -> object:
+    found = store.get("Thing", name)
+    return None if found is None else found.spec
+
+
+def test_a_created_object_is_read_back_as_it_was_written(store: Store) -> None:
+    write(store, create(a=[1, {"b": None}]), now=7.5)
+    found = store.get("Thing", "one")
+    assert found is not None
+    assert (found.spec, found.status, found.generation) == ({"a": [1, {"b": None}]}, {}, 1)
+    assert (found.created_at, found.updated_at, found.revision) == (7.5, 7.5, store.revision())
+
+
+def test_creating_twice_is_creating_once(store: Store) -> None:
+    write(store, create(a=1))
+    write(store, create(a=2))
+    assert spec_of(store) == {"a": 1}
+    assert [event.event for event in store.events()] == ["Created"]
+
+
+def test_a_new_generation_comes_only_with_another_spec(store: Store) -> None:
+    generations = []
+    for value in (1, 1, 2):
+        write(store, put(a=value))
+        found = store.get("Thing", "one")
+        assert found is not None
+        generations.append(found.generation)
+    assert generations == [1, 1, 2]
+    assert len(store.events()) == 2
+
+
+def test_a_status_changes_the_revision_and_not_the_generation(store: Store) -> None:
+    write(store, create())
+    before = store.get("Thing", "one")
+    write(store, status(phase="Ready"))
+    after = store.get("Thing", "one")
+    assert before is not None
+    assert after is not None
+    assert after.generation == before.generation
+    assert after.revision > before.revision
+    assert after.status == {"phase": "Ready"}
+
+
+def test_a_quiet_status_leaves_no_event(store: Store) -> None:
+    write(store, create(), status(quiet=True, a=1))
+    assert [event.event for event in store.events()] == ["Created"]
+
+
+def test_writing_at_an_old_revision_is_a_conflict(store: Store) -> None:
+    write(store, create())
+    seen = store.revision()
+    write(store, status(revision=seen, a=1))
+    for late in (status(revision=seen, a=2), put(revision=seen, a=2), remove(revision=seen)):
+        with pytest.raises(Conflict, match="Thing/one"):
+            write(store, late)
+    found = store.get("Thing", "one")
+    assert found is not None
+    assert found.status == {"a": 1}
+
+
+def test_the_status_of_an_object_that_is_gone_is_a_conflict(store: Store) -> None:
+    with pytest.raises(Conflict, match="Thing/one is gone"):
+        write(store, status(a=1))
+
+
+def test_a_conflict_in_the_last_record_undoes_the_whole_plan(store: Store) -> None:
+    write(store, create("old"))
+    before = (store.revision(), store.list(), store.events())
+    with pytest.raises(Conflict):
+        write(store, create("new"), put("old", a=1), note(), remove("old"), status("old", revision=999))
+    assert (store.revision(), store.list(), store.events()) == before
+
+
+def test_a_removed_object_leaves_its_events_and_a_new_one_of_its_name_is_another(store: Store) -> None:
+    write(store, create())
+    first = store.get("Thing", "one")
+    write(store, remove())
+    write(store, remove())
+    write(store, create())
+    second = store.get("Thing", "one")
+    assert first is not None
+    assert second is not None
+    assert first.uid != second.uid
+    assert [event.event for event in store.events("Thing", "one")] == ["Created", "Removed", "Created"]
+
+
+def test_events_come_in_the_order_in_which_they_happened_and_limit_keeps_the_newest(store: Store) -> None:
+    write(store, create(), *(note(reason=str(number)) for number in range(5)))
+    write(store, note("other"))
+    sequence = [event.seq for event in store.events()]
+    assert sequence == sorted(set(sequence))
+    assert [event.reason for event in store.events("Thing", "one", limit=2)] == ["3", "4"]
+    assert [event.name for event in store.events(after=sequence[-2])] == ["other"]
+    assert store.events()[0].who == "test"
+
+
+def test_objects_are_listed_oldest_first(store: Store) -> None:
+    for now, name in ((3.0, "c"), (1.0, "b"), (2.0, "a"), (1.0, "a2")):
+        write(store, create(name), now=now)
+    assert [o.name for o in store.list("Thing")] == ["a2", "b", "a", "c"]
+    assert store.list("Other") == ()
+
+
+def test_a_heartbeat_replaces_the_last_one_and_changes_no_revision(store: Store) -> None:
+    before = store.revision()
+    store.beat("router", {"act": 0.1}, now=1.0)
+    store.beat("router", {"act": 0.2}, now=2.0)
+    (beat,) = store.heartbeats()
+    assert (beat.actor, beat.at, beat.body) == ("router", 2.0, {"act": 0.2})
+    assert store.revision() == before
+
+
+def test_all_is_there_after_closing_and_opening_again(store: Store, url: str) -> None:
+    write(store, create(a=1), note())
+    before = (store.list(), store.events(), store.revision())
+    store.close()
+    again = Store(url)
+    assert (again.list(), again.events(), again.revision()) == before
+    again.close()
+
+
+def test_a_store_of_another_schema_is_refused(store: Store, url: str) -> None:
+    with sa.create_engine(url).begin() as connection:
+        connection.execute(sa.text("UPDATE counters SET value = 99 WHERE name = 'schema'"))
+    with pytest.raises(WrongSchema, match="schema 99"):
+        Store(url)
+
+
+def append(url: str, me: str) -> None:
+    """Add WRITES entries to one shared list, each by compare-and-set, and leave an event for each."""
+    store = Store(url)
+    for number in range(WRITES):
+        while True:
+            found = store.get("Thing", "shared")
+            assert found is not None
+            entries = [*found.spec["entries"], f"{me}-{number}"]
+            try:
+                write(store, put("shared", revision=found.revision, entries=entries), note(me, str(number)))
+                break
+            except Conflict:
+                continue
+    store.close()
+
+
+def assert_nothing_is_lost(store: Store, writers: list[str]) -> None:
+    found = store.get("Thing", "shared")
+    assert found is not None
+    assert sorted(found.spec["entries"]) == sorted(f"{me}-{number}" for me in writers for number in range(WRITES))
+    assert found.generation == 1 + len(writers) * WRITES
+    for me in writers:
+        assert [event.reason for event in store.events("Thing", me)] == [str(number) for number in range(WRITES)]
+
+
+def test_two_threads_that_write_at_once_lose_nothing(store: Store, url: str) -> None:
+    write(store, create("shared", entries=[]))
+    threads = [threading.Thread(target=append, args=(url, me)) for me in ("t1", "t2")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert_nothing_is_lost(store, ["t1", "t2"])
+
+
+def test_two_processes_that_write_at_once_lose_nothing(store: Store, url: str) -> None:
+    write(store, create("shared", entries=[]))
+    store.close()
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=append, args=(url, me)) for me in ("p1", "p2")]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert_nothing_is_lost(store, ["p1", "p2"])

@@ -1,0 +1,280 @@
+"""Whole runs: the five domains together over a real store, with a world of fakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from control.kernel.ids import APP_WORKLOAD_PREFIX, STEP_WORKLOAD_PREFIX
+from control.kernel.plan import EndStep, EnsureStep
+from control.kernel.present import AppState
+from control.pipeline.progress import MAX_ATTEMPTS
+from tests.fakes.plane import GATEWAY, WORKFLOW, Plane
+
+
+@pytest.fixture
+def plane() -> Plane:
+    return Plane()
+
+
+def started(plane: Plane, task: str) -> list[EnsureStep]:
+    """The attempts at a task, in order, each once."""
+    found = {a.actor: a for a in plane.drive.acts if isinstance(a, EnsureStep) and a.request.task == task}
+    return list(found.values())
+
+
+def running(plane: Plane, task: str, attempt: int = 1) -> str:
+    """Go on until an attempt at a task runs; its actor."""
+    actor = f"step:tune-1:{task}:{attempt}"
+    for _ in range(30):
+        if actor in plane.drive.alive:
+            return actor
+        plane.work()
+        plane.turn()
+    raise AssertionError(f"{actor} never ran: {plane.run().status}")
+
+
+def leftovers(plane: Plane) -> tuple[list[str], list[str]]:
+    """Step actors that live, and workloads of steps that are still stored."""
+    workloads = [o.name for o in plane.store.list("Workload") if o.name.startswith(STEP_WORKLOAD_PREFIX)]
+    return sorted(plane.drive.alive), workloads
+
+
+def test_a_workflow_goes_from_data_to_a_served_model_and_a_published_route(tmp_path: Path) -> None:
+    plane = Plane.at(tmp_path)
+    plane.apply(WORKFLOW)
+    plane.settle()
+    assert plane.run().status["phase"] == "Succeeded"
+    assert {name: task["state"] for name, task in plane.run().status["tasks"].items()} == dict.fromkeys(
+        ("data", "training", "evaluation", "deployment"), "Succeeded"
+    )
+    (version,) = plane.mlflow.registered
+    assert plane.only("ModelVersion").status["phase"] == "production"
+    assert plane.mlflow.aliases("production") == {"tune": version.version}
+    deployment = plane.only("Deployment")
+    assert (deployment.status["phase"], deployment.spec["spec"]["version"]) == ("Ready", 1)
+    (app,) = plane.models()
+    url = GATEWAY + plane.drive.asked[app].route_prefix
+    assert plane.table()["models"] == {"tune": {"arms": [{"version": "1", "weight": 1.0, "url": url}]}}
+    assert leftovers(plane) == ([], [])
+    assert [o.name.startswith(APP_WORKLOAD_PREFIX) for o in plane.store.list("Workload")] == [True]
+
+
+def test_a_step_gets_its_lease_its_parameters_and_what_earlier_steps_gave(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    running(plane, "training")
+    (effect,) = started(plane, "training")
+    assert effect.gang
+    assert effect.request.grant is not None
+    assert effect.request.grant.devices == ("SIM-sim-0-0", "SIM-sim-0-1")
+    assert effect.request.grant.simulated
+    assert effect.request.parameters["dataset-dir"] == "/data"
+    assert effect.request.directory == f"/runs/{effect.request.key}"
+    uid = plane.only("Workflow").uid
+    assert effect.request.key == f"{uid[:12]}-1/training"
+
+
+def test_steps_run_one_after_another_as_they_depend_on_each_other(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    plane.settle()
+    first: dict[str, None] = {}
+    for effect in plane.drive.acts:
+        if isinstance(effect, EnsureStep):
+            first.setdefault(effect.request.task)
+    assert list(first) == ["data", "training", "evaluation", "deployment"]
+
+
+def test_a_task_waits_for_devices_with_the_schedulers_reason(plane: Plane) -> None:
+    plane.apply(
+        "apiVersion: biplane/v1\nkind: Workload\nmetadata: {name: hog}\nspec: {type: inference, devices: 7}\n"
+    )
+    plane.settle()
+    plane.apply(WORKFLOW)
+    plane.settle()
+    task = plane.task("training")
+    assert (task["state"], task["reason"]) == ("Placing", "sim-0 has 1 of its 8 H100-80GB free, 2 are asked for")
+    plane.delete("Workload", "hog")
+    plane.settle()
+    assert plane.run().status["phase"] == "Succeeded"
+
+
+def test_when_the_gate_is_false_the_deployment_is_skipped_with_the_reason(plane: Plane) -> None:
+    plane.accuracy = "0.41"
+    plane.apply(WORKFLOW)
+    plane.settle()
+    task = plane.task("deployment")
+    assert task["state"] == "Skipped"
+    assert "0.41" in task["reason"]
+    assert "0.9" in task["reason"]
+    assert plane.run().status["phase"] == "Succeeded"
+    assert task["reason"] in plane.run().status["reason"]
+    assert (plane.mlflow.registered, plane.store.list("Deployment")) == ([], ())
+
+
+def test_when_a_steps_process_is_killed_the_next_attempt_goes_on_in_the_same_directory(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    plane.drive.kill(running(plane, "training"))
+    plane.until(lambda: "step:tune-1:training:2" in plane.drive.alive)
+    first, second = started(plane, "training")
+    assert first.request == second.request
+    assert "attempt 1 is gone" in plane.task("training")["reason"]
+    plane.settle()
+    assert plane.run().status["phase"] == "Succeeded"
+    assert plane.task("training")["attempt"] == 2
+
+
+def test_a_step_that_was_never_begun_is_started_again_as_the_same_attempt(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    actor = running(plane, "training")
+    plane.drive.kill(actor)
+    plane.drive.begun.clear()
+    plane.until(lambda: actor in plane.drive.alive)
+    assert plane.task("training")["attempt"] == 1
+
+
+def test_a_step_whose_process_is_lost_five_times_has_failed(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        plane.drive.kill(running(plane, "training", attempt))
+        plane.turn()
+    plane.settle()
+    assert plane.task("training")["reason"] == "its process was lost 5 times"
+    assert plane.run().status["phase"] == "Failed"
+    assert len(started(plane, "training")) == MAX_ATTEMPTS
+    assert leftovers(plane) == ([], [])
+
+
+def test_when_a_step_fails_the_run_fails_with_its_error_and_what_depends_on_it_is_skipped(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    plane.drive.fail(running(plane, "training"), "ValueError: no rows")
+    plane.turn()
+    plane.settle()
+    states = {name: task["state"] for name, task in plane.run().status["tasks"].items()}
+    assert states == {"data": "Succeeded", "training": "Failed", "evaluation": "Skipped", "deployment": "Skipped"}
+    assert plane.task("evaluation")["reason"] == "training failed"
+    assert (plane.run().status["phase"], plane.run().status["reason"]) == ("Failed", "training: ValueError: no rows")
+    assert len(started(plane, "training")) == 1
+    assert leftovers(plane) == ([], [])
+
+
+def test_when_the_deployment_fails_the_run_fails_with_the_reason(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    running(plane, "deployment")
+    plane.work()
+    plane.until(lambda: bool(plane.models()))
+    plane.drive.turn_app(plane.models()[0], AppState.FAILED, "the engine does not start")
+    plane.turn()
+    plane.turn()
+    assert plane.run().status["phase"] == "Failed"
+    assert plane.task("deployment")["reason"] == "the engine does not start"
+
+
+def test_when_the_deployment_is_deleted_while_it_comes_up_the_run_fails(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    running(plane, "deployment")
+    plane.work()
+    plane.until(lambda: plane.task("deployment")["state"] == "Deploying")
+    plane.delete("Deployment", "tune")
+    plane.settle()
+    assert plane.task("deployment")["reason"] == "deployment tune was deleted"
+    assert (plane.run().status["phase"], plane.models()) == ("Failed", [])
+
+
+def test_when_the_workflow_is_deleted_its_run_goes_and_its_actors_and_devices_with_it(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    actor = running(plane, "training")
+    plane.delete("Workflow", "tune")
+    plane.settle()
+    assert plane.store.list("Run") == ()
+    assert leftovers(plane) == ([], [])
+    assert [a.actor for a in plane.drive.acts if isinstance(a, EndStep)].count(actor) >= 1
+
+
+def test_devices_go_back_only_after_the_actor_that_used_them_is_gone(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    running(plane, "training")
+    plane.delete("Workflow", "tune")
+
+    def refuse(effect: object) -> None:
+        if isinstance(effect, EndStep):
+            raise OSError("Ray does not answer")
+
+    plane.drive.before_act = refuse
+    for _ in range(4):
+        plane.turn()
+    assert leftovers(plane) == (["step:tune-1:training:1"], ["step.tune-1.training"])
+    plane.drive.before_act = lambda effect: None
+    plane.settle()
+    assert leftovers(plane) == ([], [])
+
+
+def test_a_newer_generation_cancels_the_run_and_starts_its_own(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    running(plane, "training")
+    plane.apply(WORKFLOW.replace(">= 0.9", ">= 0.8"))
+    plane.settle()
+    assert plane.run("tune-1").status["phase"] == "Cancelled"
+    assert plane.task("training")["state"] == "Cancelled"
+    assert plane.run("tune-2").status["phase"] == "Succeeded"
+    assert leftovers(plane) == ([], [])
+
+
+def test_applying_the_same_workflow_again_starts_nothing(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    plane.settle()
+    before = len(plane.drive.acts)
+    plane.apply(WORKFLOW)
+    plane.settle()
+    assert len(plane.store.list("Run")) == 1
+    assert len(plane.drive.acts) == before
+
+
+def test_a_workflow_deleted_and_applied_anew_runs_in_directories_of_its_own(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    plane.settle()
+    plane.delete("Workflow", "tune")
+    plane.apply(WORKFLOW)
+    plane.settle()
+    assert plane.run().status["phase"] == "Succeeded"
+    assert len({effect.request.directory for effect in plane.drive.acts if isinstance(effect, EnsureStep)}) == 8
+    assert len(plane.mlflow.registered) == 2
+
+
+def test_after_ray_was_restarted_the_run_goes_on_with_the_next_attempt(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    running(plane, "training")
+    plane.drive.restart_ray()
+    plane.settle()
+    assert plane.run().status["phase"] == "Succeeded"
+    second = started(plane, "training")[1]
+    assert second.request.grant is not None
+    assert second.request.grant.node_id == plane.drive.alive_nodes[0].node_id
+
+
+def test_while_mlflow_is_away_the_other_domains_go_on(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    plane.mlflow.away = True
+    for _ in range(8):
+        plane.turn("scheduler", "router", "pipeline", "gateway")
+        if not any("deployment" in actor for actor in plane.drive.alive):
+            plane.work()
+    assert plane.task("evaluation")["state"] == "Succeeded"
+    plane.mlflow.away = False
+    plane.settle()
+    assert plane.run().status["phase"] == "Succeeded"
+
+
+def test_a_settled_run_is_looked_at_no_more(plane: Plane) -> None:
+    plane.apply(WORKFLOW)
+    plane.settle()
+    before = (plane.store.revision(), len(plane.drive.acts), plane.store.events())
+    for _ in range(5):
+        plane.turn()
+    assert (plane.store.revision(), len(plane.drive.acts), plane.store.events()) == before
+
+
+def test_a_task_may_have_a_name_that_no_workload_could_have(plane: Plane) -> None:
+    plane.apply(WORKFLOW.replace("training", "Fine_Tune"))
+    plane.settle()
+    assert plane.run().status["phase"] == "Succeeded"
