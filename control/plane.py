@@ -6,6 +6,7 @@ when it is missing. `down` ends processes only; goals, models and runs stay, and
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,6 +102,7 @@ def down(home: Home) -> int:
 @contextmanager
 def connected(home: Home, settings: Settings) -> Iterator[None]:
     """This process as a driver of the plane's Ray. `home.environment` must have been set before Ray was imported."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     ray.init(address=settings.ray_address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
     try:
         yield

@@ -35,6 +35,7 @@ def plane_environment(home: Home, settings: Settings) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
         "RAY_enable_worker_prestart": "0",
+        "RAY_worker_niceness": "0",  # a replica must not yield to whatever else runs on its machine
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "SPT_NOENV": "1",  # a process title must not overwrite the environment by which we find the process
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from control.kernel.recover import processes_of
 
-SAMPLE_SECONDS = 2.0
+SAMPLE_SECONDS = 5.0  # a look at every mapping of every process costs a core a second
 _PSS = re.compile(rb"^Pss:\s+(\d+) kB", re.MULTILINE)
 
 

@@ -31,7 +31,7 @@ DEFAULTS = {
     "base-model": "scratch",
     "learning-rate": "1e-3",
     "epochs": "1",
-    "gpu-count": "2",
+    "gpu-count": "1",
     "max-length": "128",
     "batch-size": "32",
     "seed": "0",

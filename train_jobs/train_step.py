@@ -1,5 +1,4 @@
-"""The model and its training loop, free of Ray: the same function runs under Ray Train, torchrun or one
-process.
+"""The model and its training loop, free of Ray: it runs under Ray Train, torchrun or in one process.
 
 With a `torch.distributed` process group up, each rank works on its share of every batch and gradients are
 averaged by DDP; without one, the single process does all of it. The loop's whole state is (model, optimizer,
@@ -33,8 +32,7 @@ FLOOR = 0.05
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. `learning_rate` is the peak, `steps` the optimizer steps in all, checkpoints every N
-    steps."""
+    """How to train: the peak learning rate, optimizer steps in all, and steps between checkpoints."""
 
     learning_rate: float
     steps: int
@@ -64,8 +62,7 @@ class Trained:
 
 
 def build_model(vocabulary: int, max_length: int, pad: int, end: int) -> Any:
-    """A Llama of 1.9 million weights at a vocabulary of 3,072; heads are 64 wide, as vLLM's CPU kernels
-    want."""
+    """A Llama, 1.9 million weights at 3,072 tokens; heads are 64 wide, as vLLM's CPU kernels want."""
     config = LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=192,
@@ -83,8 +80,7 @@ def build_model(vocabulary: int, max_length: int, pad: int, end: int) -> Any:
 
 
 class AnswerLoss(torch.nn.Module):
-    """Wraps the model so that `forward` returns the summed loss, with logits only where something is
-    learnt."""
+    """Wraps the model: `forward` returns the summed loss, with logits only where something is learnt."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -169,8 +165,7 @@ def _advance(
     world: int,
     device: torch.device,
 ) -> torch.Tensor:
-    """One optimizer step at learning rate `rate`; returns this rank's summed loss before it (nats,
-    detached)."""
+    """One optimizer step at `rate`; returns this rank's summed loss before it (nats, detached)."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
@@ -192,8 +187,7 @@ def _over_ranks(value: torch.Tensor, world: int) -> float:
 
 
 def _agree(found: Found | None) -> Found:
-    """Rank 0's choice of checkpoint, on every rank: two ranks starting from different steps would never
-    meet."""
+    """Rank 0's choice of checkpoint, on every rank: ranks that start at different steps never meet."""
     chosen: list[Found | None] = [found]
     if dist.is_initialized():
         dist.broadcast_object_list(chosen, src=0)

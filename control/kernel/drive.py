@@ -113,7 +113,8 @@ def _(effect: EnsureStep, drive: RayDrive) -> None:
             namespace=NAMESPACE,
             lifetime="detached",
             num_cpus=0,
-            runtime_env={"env_vars": dict(request.env)},
+            # Ray Train looks for "the" Ray of the machine unless it is told which.
+            runtime_env={"env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address, **request.env}},
             **options,
         ).remote(effect.actor, effect.entrypoint, request)
     except ValueError:

@@ -32,7 +32,7 @@ def directory(tmp_path: Path) -> Path:
 def run(main: Main, directory: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Run a step to its outcome."""
     steps = Steps()
-    steps.main = main  # type: ignore[method-assign]
+    steps.main = main
     monkeypatch.setitem(sys.modules, "steps_of_a_test", steps)
     StepRunner(ACTOR, "steps_of_a_test:main", StepRequest("tune-1", "training", "train", "k", str(directory), "", ""))
     outcome = directory / OUTCOME_FILE

@@ -94,16 +94,15 @@ class Plane:
 
     def restart(self) -> None:
         """The control actors as they are right after they were started."""
+        around = RouterSurroundings(GATEWAY, "http://mlflow", "/keys/internal", "/models")
         domains: list[tuple[Any, Callable[[Effect], None]]] = [
             (Scheduler(self.drive), self.drive.act),
             (Registry(self.mlflow), self.mlflow.act),
-            (Router(self.drive, RouterSurroundings(GATEWAY, "http://mlflow", "/keys/internal", "/models")), self.drive.act),
+            (Router(self.drive, around), self.drive.act),
             (Pipeline(self.drive, PipelineSurroundings("/runs", "http://mlflow")), self.drive.act),
             (Gateway(self.drive, "/keys/internal"), self.drive.act),
         ]
-        self.loops = {
-            domain.name: Loop(domain, self.store, self._fragile(act), self.clock) for domain, act in domains
-        }
+        self.loops = {domain.name: Loop(domain, self.store, self._fragile(act), self.clock) for domain, act in domains}
 
     def _fragile(self, act: Callable[[Effect], None]) -> Callable[[Effect], None]:
         def act_and_burn(effect: Effect) -> None:

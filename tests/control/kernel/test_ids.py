@@ -30,7 +30,7 @@ json = st.recursive(
 apps = st.builds(AppName.of, labels, numbers, st.dictionaries(st.text(max_size=4), json, max_size=3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(steps)
 def test_a_step_name_parses_back(step: StepName) -> None:
     assert StepName.parse(str(step)) == step
@@ -38,7 +38,7 @@ def test_a_step_name_parses_back(step: StepName) -> None:
     assert begun_file(str(step)) == f"begun.{step.attempt}"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(apps)
 def test_an_application_name_parses_back(app: AppName) -> None:
     assert AppName.parse(str(app)) == app
@@ -47,21 +47,21 @@ def test_an_application_name_parses_back(app: AppName) -> None:
     assert not app.workload.startswith(STEP_WORKLOAD_PREFIX)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(steps, steps)
 def test_different_steps_have_different_workloads_unless_they_are_attempts_at_one(one: StepName, two: StepName) -> None:
     same = (one.run, one.task) == (two.run, two.task)
     assert (step_workload(one.run, one.task) == step_workload(two.run, two.task)) is same
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(apps, apps)
 def test_different_applications_have_different_names_routes_and_workloads(one: AppName, two: AppName) -> None:
     for of in (str, lambda app: app.route_prefix, lambda app: app.workload):
         assert (of(one) == of(two)) is (one == two)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.text(max_size=20))
 def test_other_names_are_not_taken_for_ours(text: str) -> None:
     for strange in (text, f"step:{text}", f"llm:{text}"):
@@ -69,7 +69,7 @@ def test_other_names_are_not_taken_for_ours(text: str) -> None:
             assert found is None or str(found) == strange or found.__class__.parse(str(found)) == found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.dictionaries(st.text(max_size=4), json, max_size=4))
 def test_the_digest_does_not_depend_on_the_order_of_keys(value: dict[str, object]) -> None:
     assert digest(value) == digest(dict(reversed(value.items())))

@@ -31,9 +31,7 @@ def start() -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
     def begin(mark: str, *command: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            command or ("sleep", "60"), env={**os.environ, MARK: mark}, stdout=subprocess.PIPE
-        )
+        process = subprocess.Popen(command or ("sleep", "60"), env={**os.environ, MARK: mark}, stdout=subprocess.PIPE)
         started.append(process)
         return process
 

@@ -37,9 +37,7 @@ def put(name: str = "one", revision: int | None = None, **spec: object) -> PutSp
 
 
 def status(name: str = "one", revision: int | None = None, quiet: bool = False, **body: object) -> PutStatus:
-    return PutStatus(
-        kind="Thing", name=name, event="Seen", reason="test", status=body, revision=revision, quiet=quiet
-    )
+    return PutStatus(kind="Thing", name=name, event="Seen", reason="test", status=body, revision=revision, quiet=quiet)
 
 
 def note(name: str = "one", reason: str = "test") -> Note:
@@ -220,8 +218,8 @@ def test_two_threads_that_write_at_once_lose_nothing(store: Store, url: str) -> 
 def test_two_processes_that_write_at_once_lose_nothing(store: Store, url: str) -> None:
     write(store, create("shared", entries=[]))
     store.close()
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=append, args=(url, me)) for me in ("p1", "p2")]
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=append, args=(url, me)) for me in ("p1", "p2")]
     for process in processes:
         process.start()
     for process in processes:

@@ -67,7 +67,6 @@ def test_upstream_values_come_from_the_nearest_ancestor_that_has_them() -> None:
         "model-dir": ("training", "model-dir"),
         "run-id": ("training", "run-id"),
         "accuracy": ("evaluation", "accuracy"),
-        "digest": ("data", "digest"),
     }
 
 

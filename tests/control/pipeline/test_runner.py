@@ -86,9 +86,7 @@ def test_steps_run_one_after_another_as_they_depend_on_each_other(plane: Plane) 
 
 
 def test_a_task_waits_for_devices_with_the_schedulers_reason(plane: Plane) -> None:
-    plane.apply(
-        "apiVersion: biplane/v1\nkind: Workload\nmetadata: {name: hog}\nspec: {type: inference, devices: 7}\n"
-    )
+    plane.apply("apiVersion: biplane/v1\nkind: Workload\nmetadata: {name: hog}\nspec: {type: inference, devices: 7}\n")
     plane.settle()
     plane.apply(WORKFLOW)
     plane.settle()

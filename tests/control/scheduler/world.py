@@ -53,9 +53,7 @@ def after(before: Snapshot, plan: Plan) -> Snapshot:
                 del known[record.name]
             case _:
                 raise AssertionError(f"not the scheduler's: {record}")
-    workloads = tuple(
-        _with(w, statuses[w.name]) if w.name in statuses else w for w in before.workloads
-    )
+    workloads = tuple(_with(w, statuses[w.name]) if w.name in statuses else w for w in before.workloads)
     return replace(before, workloads=workloads, known_nodes=tuple(known.values()))
 
 

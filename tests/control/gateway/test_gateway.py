@@ -1,0 +1,81 @@
+"""The table that the gateway's replicas hold: whole, versioned, published only when it changed."""
+
+from __future__ import annotations
+
+import json
+
+from control.gateway.decide import decide
+from control.gateway.state import Snapshot
+from control.kernel.plan import Create, EnsureApp, PutSpec
+from control.kernel.present import AppState
+from serve_apps.gateway.table import parse_table
+from tests.control.router.world import deployment, plane_with
+
+ARM = {"version": 3, "weight": 1.0, "url": "http://here/llm/chat/3-x", "app": "llm:chat:3:x"}
+EMPTY = Snapshot({}, {}, None, app_present=True, internal_key_file="/k")
+
+
+def test_the_first_table_is_published_even_when_it_is_empty() -> None:
+    (record,) = decide(EMPTY).records
+    assert isinstance(record, PutSpec)
+    assert record.spec == {"models": {}, "keys": {}}
+    assert record.reason == "routes to no model; 0 key(s)"
+
+
+def test_it_has_the_arms_of_each_model_that_serves_and_the_hash_of_each_key() -> None:
+    looked = Snapshot({"chat": (ARM,), "new": ()}, {"abc": {"name": "admin"}}, None, True, "/k")
+    (record,) = decide(looked).records
+    assert isinstance(record, PutSpec)
+    assert record.spec == {
+        "models": {"chat": {"arms": [{"version": "3", "weight": 1.0, "url": "http://here/llm/chat/3-x"}]}},
+        "keys": {"abc": {"name": "admin"}},
+    }
+    assert record.reason == "routes to chat; 1 key(s)"
+
+
+def test_the_gateway_application_is_asked_for_when_it_is_not_there() -> None:
+    (effect,) = decide(Snapshot({}, {}, {"models": {}, "keys": {}}, False, "/k")).effects
+    assert isinstance(effect, EnsureApp)
+    assert (effect.app, effect.route_prefix, effect.args) == ("gateway", "/", {"internal_key_file": "/k"})
+
+
+def test_nothing_is_published_again_when_nothing_changed() -> None:
+    plane = plane_with(1, deployment())
+    plane.settle()
+    generation = plane.only("Table").generation
+    for _ in range(3):
+        plane.turn()
+    plane.drive.turn_app(plane.models()[0], AppState.SICK, "unwell")
+    plane.settle()
+    assert plane.only("Table").generation == generation
+
+
+def test_a_new_version_that_serves_makes_a_new_generation_of_the_table() -> None:
+    plane = plane_with(1, deployment())
+    plane.settle()
+    generation = plane.only("Table").generation
+    plane.mlflow.register("chat", "second")
+    plane.settle()
+    assert plane.only("Table").generation == generation + 1
+    (arm,) = plane.table()["models"]["chat"]["arms"]
+    assert arm["version"] == "2"
+
+
+def test_a_key_that_is_added_or_removed_changes_the_table() -> None:
+    plane = plane_with(0)
+    plane.settle()
+    key = Create(kind="ApiKey", name="admin", event="Created", reason="test", spec={"sha256": "ff"})
+    plane.store.commit((key,), who="test", now=1.0)
+    plane.turn()
+    assert plane.table()["keys"] == {"ff": {"name": "admin"}}
+    plane.delete("ApiKey", "admin")
+    plane.turn()
+    assert plane.table()["keys"] == {}
+
+
+def test_what_is_published_is_what_a_replica_reads() -> None:
+    plane = plane_with(1, deployment())
+    plane.settle()
+    stored = plane.only("Table")
+    table = parse_table(json.dumps({"version": stored.generation, **stored.spec}).encode())
+    assert [arm.version for arm in table.models["chat"]] == ["1"]

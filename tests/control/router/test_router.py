@@ -1,0 +1,204 @@
+"""Which version takes traffic: nothing changes for callers until its successor serves."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from control.kernel.ids import AppName
+from control.kernel.plan import EndApp, EnsureApp
+from control.kernel.present import AppState
+from tests.control.router.world import deployment, phase, plane_with, serving, status, workloads
+from tests.fakes.plane import Plane
+
+
+def ready(plane: Plane) -> Plane:
+    plane.settle()
+    assert phase(plane)[0] == "Ready"
+    return plane
+
+
+def app_of(plane: Plane, version: int) -> str:
+    (found,) = {
+        effect.app
+        for effect in plane.drive.acts
+        if isinstance(effect, EnsureApp) and effect.app.startswith(f"llm:chat:{version}:")
+    }
+    return found
+
+
+def starting(plane: Plane, version: int) -> str:
+    """Go on until a version's application was asked for; its name."""
+    plane.until(lambda: any(app.startswith(f"llm:chat:{version}:") for app in plane.drive.serve))
+    plane.turn()
+    return app_of(plane, version)
+
+
+def test_latest_is_the_highest_version_there_is() -> None:
+    assert serving(ready(plane_with(3, deployment()))) == [3]
+
+
+def test_a_fixed_version_stays_when_a_newer_one_is_registered() -> None:
+    plane = ready(plane_with(2, deployment(version=1)))
+    plane.mlflow.register("chat", "another")
+    plane.settle()
+    assert serving(plane) == [1]
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (deployment(), "any version of model chat is not registered"),
+        (deployment(version=7), "version 7 of model chat is not registered"),
+    ],
+)
+def test_a_deployment_waits_for_its_version_to_be_registered(document: str, reason: str) -> None:
+    plane = plane_with(0, document)
+    plane.settle()
+    assert phase(plane) == ("Waiting", reason)
+    assert workloads(plane) == []
+
+
+def test_it_asks_for_the_devices_of_all_replicas_and_tells_the_scheduler_s_reason() -> None:
+    plane = plane_with(1, deployment(replicas=3, devices=3))
+    plane.settle()
+    assert phase(plane) == ("Placing", "sim-0 has 8 H100-80GB, 9 are asked for")
+    (workload,) = plane.store.list("Workload")
+    assert workload.spec["spec"]["type"] == "inference"
+
+
+def test_the_application_gets_the_devices_of_its_lease() -> None:
+    plane = ready(plane_with(1, deployment(replicas=2, devices=2)))
+    args = plane.drive.asked[app_of(plane, 1)].args
+    assert args["device_uuids"] == [f"SIM-sim-0-{number}" for number in range(4)]
+    assert (args["node_id"], args["resource"]) == (plane.drive.alive_nodes[0].node_id, "sim-gpu")
+    assert (args["replicas"], args["devices"], args["engine"]) == (2, 2, {"max_model_len": 256})
+    assert args["source"] == plane.mlflow.registered[0].source
+    assert args["path"] == "/models/chat/1"
+
+
+def test_it_is_starting_without_arms_until_the_application_runs() -> None:
+    plane = plane_with(1, deployment())
+    starting(plane, 1)
+    assert (phase(plane)[0], serving(plane)) == ("Starting", [])
+
+
+def test_the_old_version_serves_until_the_new_one_runs_and_only_then_is_ended() -> None:
+    plane = ready(plane_with(1, deployment()))
+    old = app_of(plane, 1)
+    plane.mlflow.register("chat", "second")
+    new = starting(plane, 2)
+    for _ in range(3):
+        plane.turn()
+        assert (phase(plane)[0], serving(plane)) == ("Starting", [1])
+        assert plane.drive.serve[old].state is AppState.RUNNING
+    plane.drive.turn_app(new, AppState.RUNNING)
+    plane.settle()
+    assert (phase(plane), serving(plane)) == (("Ready", "version 2 serves"), [2])
+    assert plane.models() == [new]
+
+
+def test_the_devices_of_the_old_version_go_back_only_after_its_application_is_gone() -> None:
+    plane = ready(plane_with(1, deployment()))
+    plane.mlflow.register("chat", "second")
+    new = starting(plane, 2)
+    plane.drive.turn_app(new, AppState.RUNNING)
+    for _ in range(4):
+        plane.turn()
+    assert plane.drive.serve[app_of(plane, 1)].state is AppState.ENDING
+    assert len(workloads(plane)) == 2
+    plane.drive.remove_ended_apps()
+    plane.turn()
+    found = AppName.parse(new)
+    assert found is not None
+    assert workloads(plane) == [found.workload]
+
+
+def test_an_application_that_is_going_is_not_ended_again() -> None:
+    plane = ready(plane_with(1, deployment()))
+    plane.delete("Deployment", "chat")
+    for _ in range(4):
+        plane.turn()
+    assert sum(isinstance(effect, EndApp) for effect in plane.drive.acts) == 1
+
+
+def test_other_settings_make_a_second_application_beside_the_first() -> None:
+    plane = ready(plane_with(1, deployment()))
+    plane.apply(deployment(length=512))
+    plane.until(lambda: len(plane.models()) == 2)
+    assert serving(plane) == [1]
+    plane.settle()
+    (app,) = plane.models()
+    assert plane.drive.asked[app].args["engine"] == {"max_model_len": 512}
+
+
+def test_going_back_to_the_old_settings_before_the_new_application_runs_keeps_the_old_one() -> None:
+    plane = ready(plane_with(1, deployment()))
+    old = plane.models()
+    plane.apply(deployment(length=512))
+    plane.until(lambda: len(plane.models()) == 2)
+    plane.apply(deployment())
+    plane.settle()
+    assert (plane.models(), phase(plane)[0]) == (old, "Ready")
+
+
+def test_when_the_new_application_fails_the_old_version_goes_on_serving() -> None:
+    plane = ready(plane_with(1, deployment()))
+    plane.mlflow.register("chat", "second")
+    plane.drive.turn_app(starting(plane, 2), AppState.FAILED, "out of memory")
+    plane.settle()
+    assert phase(plane) == ("Failed", "out of memory")
+    assert serving(plane) == [1]
+    assert plane.drive.serve[app_of(plane, 1)].state is AppState.RUNNING
+
+
+def test_a_sick_application_is_degraded_and_keeps_its_traffic() -> None:
+    plane = ready(plane_with(1, deployment()))
+    plane.drive.turn_app(app_of(plane, 1), AppState.SICK, "1 of 2 replicas")
+    plane.turn()
+    assert (phase(plane), serving(plane)) == (("Degraded", "1 of 2 replicas"), [1])
+    plane.drive.turn_app(app_of(plane, 1), AppState.RUNNING)
+    plane.turn()
+    assert phase(plane)[0] == "Ready"
+
+
+def test_an_application_that_was_never_ready_gets_no_traffic_when_it_is_sick() -> None:
+    plane = plane_with(1, deployment())
+    plane.drive.turn_app(starting(plane, 1), AppState.SICK, "unwell")
+    plane.turn()
+    assert (phase(plane), serving(plane)) == (("Starting", "unwell"), [])
+
+
+def test_a_deleted_deployment_ends_its_application_and_gives_its_devices_back() -> None:
+    plane = ready(plane_with(1, deployment()))
+    plane.delete("Deployment", "chat")
+    plane.settle()
+    assert (plane.models(), workloads(plane)) == ([], [])
+    assert plane.table()["models"] == {}
+
+
+def test_after_ray_was_restarted_there_are_no_arms_until_the_application_runs_again() -> None:
+    plane = ready(plane_with(1, deployment()))
+    plane.drive.restart_ray()
+    plane.until(lambda: bool(plane.models()))
+    plane.turn()
+    assert (phase(plane)[0], serving(plane)) == ("Starting", [])
+    plane.settle()
+    assert (phase(plane)[0], serving(plane)) == ("Ready", [1])
+    asked = [a for a in plane.drive.acts if isinstance(a, EnsureApp) and a.app == app_of(plane, 1)]
+    assert asked[0].args["node_id"] != asked[-1].args["node_id"] == plane.drive.alive_nodes[0].node_id
+
+
+def test_the_status_says_of_which_generation_it_speaks() -> None:
+    plane = ready(plane_with(1, deployment()))
+    plane.apply(deployment(length=512))
+    plane.settle()
+    assert status(plane)["generation"] == plane.only("Deployment").generation == 2
+
+
+def test_every_change_of_phase_is_one_event() -> None:
+    plane = ready(plane_with(1, deployment()))
+    events = [e.event for e in plane.store.events("Deployment", "chat") if e.who == "router"]
+    assert [event for event, _ in itertools.groupby(events)] == events
+    assert events[-2:] == ["Starting", "Ready"]

@@ -1,0 +1,190 @@
+"""The typed way in: goals are written all or none, and what is observed is told as it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from control import client as client_module
+from control.client import Client, NoPlane, NotDeletable, NotFound, kind_of, read_gateway_table
+from control.kernel.home import Home
+from control.kernel.plan import Note
+from control.kernel.store import Event
+from control.specs.load import load_text
+from control.specs.problem import SpecError
+from tests.control.router.world import deployment
+from tests.fakes.clock import FakeClock
+from tests.fakes.home import SETTINGS, started
+from tests.fakes.plane import CLUSTER, WORKFLOW, Plane
+
+TOO_LARGE = deployment(devices=9)
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Plane:
+    return started(tmp_path)
+
+
+@pytest.fixture
+def client(plane: Plane, tmp_path: Path) -> Client:
+    return Client(Home(tmp_path), who="ada", clock=FakeClock(2000.0))
+
+
+def outcomes(client: Client, *texts: str, dry_run: bool = False) -> list[str]:
+    documents = load_text("---\n".join(texts), "mine.yaml")
+    return [one.outcome for one in client.apply(documents, dry_run=dry_run).applied]
+
+
+def test_a_document_is_created_then_unchanged_then_changed(client: Client) -> None:
+    assert outcomes(client, deployment()) == ["created"]
+    assert outcomes(client, deployment()) == ["unchanged"]
+    assert outcomes(client, deployment(replicas=2), WORKFLOW) == ["changed", "created"]
+    (found,) = client.get("Deployment", "chat")
+    assert found.generation == 2
+    assert [(e.event, e.who, e.at) for e in client.events("Deployment", "chat")] == [
+        ("Created", "ada", 2000.0),
+        ("Changed", "ada", 2000.0),
+    ]
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(client: Client) -> None:
+    before = client.store.revision()
+    assert outcomes(client, deployment(), dry_run=True) == ["created"]
+    assert (client.store.revision(), client.store.list("Deployment")) == (before, ())
+
+
+def test_a_dry_run_needs_no_plane_and_makes_none(tmp_path: Path) -> None:
+    home = tmp_path / "nothing"
+    result = Client(Home(home)).apply(load_text(deployment(), "mine.yaml"), dry_run=True)
+    assert [one.outcome for one in result.applied] == ["created"]
+    (warning,) = result.warnings
+    assert "no plane was started here" in str(warning)
+    assert str(warning).startswith("mine.yaml:9: spec.devices: ")
+    assert not home.exists()
+
+
+def test_without_a_plane_there_is_nothing_to_apply_to(tmp_path: Path) -> None:
+    with pytest.raises(NoPlane, match="biplane up"):
+        Client(Home(tmp_path / "nothing")).apply(load_text(deployment(), "mine.yaml"))
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_when_one_document_is_wrong_none_is_applied(client: Client) -> None:
+    before = client.store.revision()
+    with pytest.raises(SpecError, match=r"mine\.yaml:\d+: spec\.devices: 9 device\(s\) and 0 GiB of memory can never"):
+        outcomes(client, WORKFLOW, TOO_LARGE.replace("chat", "large"))
+    assert (client.store.revision(), client.store.list("Workflow")) == (before, ())
+
+
+def test_it_names_kinds_in_any_case_and_number() -> None:
+    for word in ("Deployment", "deployment", "deployments"):
+        assert kind_of(word) == "Deployment"
+    assert (kind_of("clusterpolicies"), kind_of("models")) == ("ClusterPolicy", "ModelVersion")
+
+
+def test_an_unknown_kind_gets_the_nearest_and_else_the_list() -> None:
+    with pytest.raises(NotFound, match=r"there is no kind 'deploymnt'; did you mean 'deployment'\?"):
+        kind_of("deploymnt")
+    with pytest.raises(NotFound, match="there are: apikey, cluster"):
+        kind_of("xyzzy")
+
+
+def test_an_unknown_name_gets_the_nearest(client: Client) -> None:
+    outcomes(client, deployment())
+    with pytest.raises(NotFound, match=r"there is no Deployment 'chart'; did you mean 'chat'\?"):
+        client.get("Deployment", "chart")
+
+
+def test_what_is_wanted_can_be_deleted_and_what_is_observed_cannot(client: Client) -> None:
+    outcomes(client, deployment())
+    client.delete("Deployment", "chat", dry_run=True)
+    assert len(client.get("Deployment")) == 1
+    client.delete("Deployment", "chat")
+    assert client.get("Deployment") == ()
+    with pytest.raises(NotDeletable, match="Node sim-0 is observed"):
+        client.delete("Node", "sim-0")
+
+
+def test_running_again_starts_the_run_that_it_names(client: Client, plane: Plane) -> None:
+    outcomes(client, WORKFLOW)
+    plane.settle()
+    for name in ("tune-2", "tune-3"):
+        assert client.rerun("tune") == name
+        plane.settle()
+        assert plane.run(name).status["phase"] == "Succeeded"
+    assert [o.name for o in client.get("Run")] == ["tune-1", "tune-2", "tune-3"]
+
+
+def test_waiting_for_a_workflow_follows_its_run_to_the_end(client: Client, plane: Plane) -> None:
+    outcomes(client, WORKFLOW)
+    plane.settle()
+    told: list[Event] = []
+    settled = client.wait("Workflow", "tune", timeout=5, on_event=told.append)
+    assert (settled.object.kind, settled.object.name, settled.well) == ("Run", "tune-1", True)
+    assert [event.event for event in told][:: len(told) - 1] == ["Started", "Succeeded"]
+
+
+def test_waiting_tells_a_failure_from_success(client: Client, plane: Plane) -> None:
+    outcomes(client, WORKFLOW)
+    plane.turn()
+    plane.turn()
+    plane.drive.fail("step:tune-1:data:1", "ValueError: no")
+    plane.turn()
+    plane.turn()
+    assert not client.wait("Run", "tune-1", timeout=5).well
+
+
+def test_waiting_too_long_ends_with_the_reason_of_the_wait(client: Client, plane: Plane) -> None:
+    outcomes(client, deployment())
+    plane.turn()
+    with pytest.raises(TimeoutError, match="Deployment/chat is still Waiting after 0 s: any version of model chat"):
+        client.wait("Deployment", "chat", timeout=0)
+
+
+def test_a_changed_deployment_is_not_taken_for_the_ready_one_that_it_was(client: Client, plane: Plane) -> None:
+    plane.mlflow.register("chat", "k")
+    outcomes(client, deployment())
+    plane.settle()
+    assert client.wait("Deployment", "chat", timeout=0).well
+    outcomes(client, deployment(replicas=2))
+    with pytest.raises(TimeoutError):
+        client.wait("Deployment", "chat", timeout=0)
+    plane.settle()
+    assert client.wait("Deployment", "chat", timeout=0).well
+
+
+def test_following_gives_each_event_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = client.follow("Thing", "one")
+
+    def another(seconds: float) -> None:
+        note = Note(kind="Thing", name="one", event="Noted", reason=str(len(client.events("Thing"))))
+        client.store.commit((note, note), who="test", now=1.0)
+
+    monkeypatch.setattr("control.client.time.sleep", another)
+    assert [next(stream).reason for _ in range(6)] == ["0", "0", "2", "2", "4", "4"]
+
+
+def test_status_names_the_control_actors_that_fell_silent(client: Client) -> None:
+    client.store.beat("router", {}, now=1990.0)
+    client.store.beat("scheduler", {}, now=1980.0)
+    status = client.status()
+    assert status.silent == ("scheduler",)
+    assert status.urls == SETTINGS.urls
+    assert {o.kind for o in status.objects} >= {"Cluster", "Node", "Table"}
+
+
+def test_the_data_plane_reads_the_table_with_its_version(
+    plane: Plane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIPLANE_HOME", str(tmp_path))
+    client_module._data_plane_store.cache_clear()
+    raw = read_gateway_table()
+    client_module._data_plane_store.cache_clear()
+    assert raw is not None
+    assert json.loads(raw) == {"version": 1, "models": {}, "keys": {}}
+
+
+def test_the_cluster_is_a_document_like_any_other(client: Client) -> None:
+    assert outcomes(client, CLUSTER) == ["unchanged"]

@@ -1,0 +1,61 @@
+"""Why something is as it is, down to the scheduler's answer."""
+
+from __future__ import annotations
+
+from control.explain import explain
+from tests.control.router.world import deployment, plane_with
+from tests.fakes.plane import WORKFLOW, Plane
+
+HOG = "apiVersion: biplane/v1\nkind: Workload\nmetadata: {name: hog}\nspec: {type: inference, devices: 7}\n"
+
+
+def told(plane: Plane, kind: str) -> list[tuple[int, str, str, str]]:
+    return [(f.depth, f.about, f.phase, f.reason) for f in explain(plane.only(kind), plane.store.list())]
+
+
+def test_a_workflow_that_waits_for_devices_leads_to_what_the_scheduler_said() -> None:
+    plane = Plane()
+    plane.apply(HOG)
+    plane.settle()
+    plane.apply(WORKFLOW)
+    plane.settle()
+    found = told(plane, "Workflow")
+    assert [about for _, about, _, _ in found] == [
+        "Workflow/tune",
+        "Run/tune-1",
+        "task data",
+        "task training",
+        "Workload/step.tune-1.training",
+        "task evaluation",
+        "task deployment",
+    ]
+    assert found[4] == (
+        3,
+        "Workload/step.tune-1.training",
+        "Pending",
+        "sim-0 has 1 of its 8 H100-80GB free, 2 are asked for",
+    )
+    assert found[5] == (2, "task evaluation", "Waiting", "waits for training")
+
+
+def test_a_deployment_that_serves_leads_to_the_devices_that_it_holds() -> None:
+    plane = plane_with(1, deployment(devices=2))
+    plane.settle()
+    (_, about, phase, reason), workload = told(plane, "Deployment")
+    assert (about, phase, reason) == ("Deployment/chat", "Ready", "version 1 serves")
+    assert workload[0] == 1
+    assert workload[3].endswith("; holds SIM-sim-0-0, SIM-sim-0-1 on sim-0")
+
+
+def test_a_run_that_deploys_leads_to_its_deployment() -> None:
+    plane = Plane()
+    plane.apply(WORKFLOW)
+    plane.settle()
+    assert "Deployment/tune" in [about for _, about, _, _ in told(plane, "Run")]
+
+
+def test_what_nobody_has_looked_at_yet_says_so() -> None:
+    plane = Plane()
+    plane.apply(HOG)
+    assert told(plane, "Workload")[0][3] == "its domain has not looked at it yet"
+    assert told(plane, "Cluster")[0][3] == "generation 1 is what is wanted"

@@ -1,0 +1,74 @@
+"""What never happens with traffic, whatever applications, versions and people do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from control.kernel.present import AppState
+from tests.control.router.world import DOMAINS, deployment, plane_with
+from tests.fakes.plane import Plane
+
+ALIVE = (AppState.RUNNING, AppState.SICK)
+Happening = Callable[[Plane], None]
+
+
+def register(plane: Plane) -> None:
+    plane.mlflow.register("chat", str(len(plane.mlflow.registered)))
+
+
+def delete(plane: Plane) -> None:
+    if plane.store.get("Deployment", "chat"):
+        plane.delete("Deployment", "chat")
+
+
+def move_apps(state: AppState, only: tuple[AppState, ...]) -> Happening:
+    def happen(plane: Plane) -> None:
+        for app in plane.models():
+            if plane.drive.serve[app].state in only:
+                plane.drive.turn_app(app, state, "so it is")
+
+    return happen
+
+
+happenings = st.sampled_from(
+    [
+        register,
+        delete,
+        lambda plane: plane.apply(deployment()),
+        lambda plane: plane.apply(deployment(length=512)),
+        lambda plane: plane.apply(deployment(version=1)),
+        move_apps(AppState.RUNNING, (AppState.STARTING, AppState.SICK)),
+        move_apps(AppState.RUNNING, (AppState.STARTING, AppState.SICK)),
+        move_apps(AppState.SICK, (AppState.RUNNING,)),
+        move_apps(AppState.FAILED, (AppState.STARTING,)),
+        lambda plane: plane.drive.remove_ended_apps(),
+        lambda plane: plane.drive.restart_ray(),
+        lambda plane: plane.restart(),
+    ]
+)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.lists(st.tuples(st.lists(st.sampled_from(DOMAINS), max_size=5), happenings), max_size=10))
+def test_an_arm_always_names_an_application_that_was_seen_running(
+    story: list[tuple[list[str], Happening]],
+) -> None:
+    """Domains take turns in any order between happenings; whatever the router publishes was true when it looked."""
+    plane = plane_with(1, deployment())
+    ran: set[str] = set()
+    for turns, happen in story:
+        happen(plane)
+        for name in (*turns, "router"):
+            ran |= {app for app, view in plane.drive.serve.items() if view.state is AppState.RUNNING}
+            alive = {app for app, view in plane.drive.serve.items() if view.state in ALIVE}
+            plane.turn(name)
+            if name == "router":
+                arms = [arm for o in plane.store.list("Deployment") for arm in o.status.get("arms", ())]
+                assert {arm["app"] for arm in arms} <= ran & alive
+                assert sum(arm["weight"] for arm in arms) in (0, 1)
+    plane.settle()
+    holders = {o.name for o in plane.store.list("Workload")}
+    assert len(holders) == len(plane.models()), "devices without an application, or one without devices"
