@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from control.kernel.store import Object
-from control.pipeline.dag import check, graph_of
+from control.pipeline.compile import check, graph_of
 from control.pipeline.templates import Table, table_with
 from control.scheduler.fit import refusals_when_empty
 from control.scheduler.state import Node, Workload
@@ -30,14 +30,15 @@ class Ask:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What documents are checked against: the steps that exist, the nodes, the priority classes."""
+    """What documents are checked against: the steps, nodes and priority classes; whether a plane was started."""
 
+    started: bool
     steps: Table
     nodes: tuple[Node, ...]
     priorities: Sequence[str]
 
     @staticmethod
-    def of(documents: Iterable[Document], stored: Iterable[Object]) -> Surroundings:
+    def of(documents: Iterable[Document], stored: Iterable[Object], *, started: bool) -> Surroundings:
         """What is stored, and what the documents themselves bring."""
         stored = tuple(stored)
         specs = [document.spec for document in documents]
@@ -47,7 +48,7 @@ class Surroundings:
         for spec in specs:
             if isinstance(spec, ClusterPolicy):
                 priorities |= {p.name for p in spec.priorities}
-        return Surroundings(table_with(templates), known_nodes(stored), sorted(priorities))
+        return Surroundings(started, table_with(templates), known_nodes(stored), sorted(priorities))
 
 
 def check_documents(documents: Sequence[Document], around: Surroundings) -> tuple[Problem, ...]:
@@ -63,7 +64,8 @@ def check_documents(documents: Sequence[Document], around: Surroundings) -> tupl
         problems += document.problems(_capacity(asks, around.nodes)) if around.nodes else []
         if asks and not around.nodes:
             largest = max(asks, key=lambda ask: ask.workload.devices)
-            note = Fault(largest.path, f"no plane was started here: nothing says whether {_size(largest)} exist")
+            why = "no node has joined yet" if around.started else "no plane was started here"
+            note = Fault(largest.path, f"{why}: nothing says whether {_size(largest)} exist")
             warnings += document.problems([note])
     if problems:
         raise SpecError(problems)

@@ -16,12 +16,12 @@ from typing import Any
 
 from control.checks import Surroundings, check_documents
 from control.explain import Finding, explain
-from control.gateway.decide import TABLE_KIND, TABLE_NAME
+from control.gateway.decide import TABLE_NAME
 from control.kernel.clock import Clock, system_clock
 from control.kernel.home import Home, Settings
-from control.kernel.ids import run_name
+from control.kernel.ids import TABLE_KIND, run_name
 from control.kernel.plan import PutSpec, Remove
-from control.kernel.store import Event, Heartbeat, Object, Store
+from control.kernel.store import Conflict, Event, Heartbeat, Object, Store
 from control.preview import Preview, preview
 from control.specs.document import Document
 from control.specs.problem import Problem, nearest
@@ -142,7 +142,7 @@ class Client:
         A dry run needs no plane, writes nothing and looks nothing up outside the files.
         """
         stored = self.store.list() if self.exists or not dry_run else ()
-        around = Surroundings.of(documents, stored)
+        around = Surroundings.of(documents, stored, started=self.exists)
         warnings = check_documents(documents, around)
         known = {(o.kind, o.name): o.spec for o in stored}
         specs = [(document.kind, document.name, document.spec.model_dump(mode="json")) for document in documents]
@@ -180,15 +180,25 @@ class Client:
 
     def rerun(self, workflow: str) -> str:
         """Run a workflow again from its first step, under a new generation; returns the run's name."""
-        (found,) = self.get("Workflow", workflow)
-        labels = {**found.spec["metadata"]["labels"], "biplane.io/rerun": str(found.generation)}
-        spec = {**found.spec, "metadata": {**found.spec["metadata"], "labels": labels}}
-        change = PutSpec(kind="Workflow", name=workflow, event="Changed", reason="run again", spec=spec)
-        self.store.commit((change,), who=self._who, now=self._clock())
-        return f"{workflow}-{found.generation + 1}"
+        while True:
+            (found,) = self.get("Workflow", workflow)
+            change = PutSpec(
+                kind="Workflow",
+                name=workflow,
+                event="Rerun",
+                reason="asked for",
+                revision=found.revision,
+                spec=found.spec,
+                again=True,
+            )
+            try:
+                self.store.commit((change,), who=self._who, now=self._clock())
+            except Conflict:
+                continue  # somebody applied in between: run what they want
+            return run_name(workflow, found.generation + 1)
 
     def events(
-        self, kind: str | None = None, name: str | None = None, *, after: int = 0, limit: int = 100
+        self, kind: str | None = None, name: str | None = None, *, after: int | None = None, limit: int = 100
     ) -> tuple[Event, ...]:
         return self.store.events(kind, name, after=after, limit=limit)
 
@@ -206,15 +216,16 @@ class Client:
         Raises NotFound, and TimeoutError with the reason of the wait after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
-        (found,) = self.get(kind, name)
-        if found.kind == "Workflow":
-            kind, name = "Run", run_name(found.name, found.generation)
+        (asked,) = self.get(kind, name)
+        if kind == "Workflow":
+            kind, name = "Run", run_name(asked.name, asked.generation)
         after = 0
         while True:
             for event in self.events(kind, name, after=after):
                 after = event.seq
                 if on_event is not None:
                     on_event(event)
+            self._still_wanted(asked)
             now = self.store.get(kind, name)
             phase = now.status.get("phase", "") if now else ""
             if now is not None and phase in _SETTLED and now.status.get("generation") in (None, now.generation):
@@ -223,6 +234,12 @@ class Client:
                 reason = now.status.get("reason", "") if now else "the pipeline runner has not seen it yet"
                 raise TimeoutError(f"{kind}/{name} is still {phase or 'unseen'} after {timeout:.0f} s: {reason}")
             time.sleep(FOLLOW_SECONDS)
+
+    def _still_wanted(self, asked: Object) -> None:
+        """Raises NotFound when the object was deleted, or deleted and made anew."""
+        now = self.store.get(asked.kind, asked.name)
+        if now is None or now.uid != asked.uid:
+            raise NotFound(f"{asked.kind} {asked.name} was deleted meanwhile")
 
     def explain(self, kind: str, name: str) -> tuple[Finding, ...]:
         """Why the object is as it is, and why what it needs is as it is. Raises NotFound."""

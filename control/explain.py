@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from control.kernel.ids import AppName, run_name, step_workload
+from control.kernel.ids import AppName, StepName, life_of, run_name
 from control.kernel.store import Object
 
 
@@ -34,7 +34,7 @@ def _explain(subject: Object, by_name: dict[tuple[str, str], Object], depth: int
     if subject.kind == "Run":
         for task, status in subject.status.get("tasks", {}).items():
             findings += (Finding(depth + 1, f"task {task}", status["state"], status["reason"]),)
-            workload = by_name.get(("Workload", step_workload(subject.name, task)))
+            workload = by_name.get(("Workload", StepName(subject.name, life_of(subject.spec["uid"]), task, 1).workload))
             if workload is not None:
                 findings += _explain(workload, by_name, depth + 2)
             deployment = by_name.get(("Deployment", status["outputs"].get("deployment", "")))

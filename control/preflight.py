@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import socket
+import stat
 import tempfile
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def check_state_directory(home: Home) -> None:
 def make_private(directory: Path) -> None:
     """A directory that only this user can enter. Raises Refused when somebody else made it first."""
     directory.mkdir(mode=0o700, exist_ok=True)
-    if directory.stat().st_uid != os.getuid():
+    found = directory.lstat()  # a link would lead into somebody else's directory
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
         raise Refused(f"{directory} belongs to another user; remove it")
 
 
@@ -55,7 +57,7 @@ def choose_port(what: str, wanted: int, plane_id: str) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", wanted))
+            probe.bind(("", wanted))  # only looked at, never listened on; Ray listens on every interface
         except OSError as error:
             owner = _owner(wanted, plane_id)
             raise Refused(

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from control.gateway.state import Snapshot
-from control.kernel.ids import GATEWAY_APP
-from control.kernel.plan import EnsureApp, Plan, PutSpec
+from control.kernel.ids import GATEWAY_APP, TABLE_KIND
+from control.kernel.plan import Effect, EndApp, EnsureApp, Plan, PutSpec
+from control.kernel.present import AppState
 
-TABLE_KIND = "Table"
 TABLE_NAME = "gateway"
 BUILDER = "serve_apps.gateway.app:build"
 
@@ -19,7 +19,19 @@ BUILDER = "serve_apps.gateway.app:build"
 def decide(snapshot: Snapshot) -> Plan:
     table = table_of(snapshot)
     records = () if table == snapshot.table else (_publish(table),)
-    return Plan(records, () if snapshot.app_present else (_ensure(snapshot),))
+    return Plan(records, _application(snapshot))
+
+
+def _application(snapshot: Snapshot) -> tuple[Effect, ...]:
+    """The gateway always runs: one that failed makes room for the next try."""
+    match snapshot.app:
+        case AppState.ABSENT:
+            return (_ensure(snapshot),)
+        case AppState.FAILED:
+            reason = "it failed and is tried again"
+            return (EndApp(kind=TABLE_KIND, name=TABLE_NAME, reason=reason, app=GATEWAY_APP),)
+        case AppState.STARTING | AppState.RUNNING | AppState.SICK | AppState.ENDING:
+            return ()
 
 
 def table_of(snapshot: Snapshot) -> dict[str, Any]:

@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from control.kernel.present import AppState
+
 
 @dataclass(frozen=True)
 class Snapshot:
     """One look. `models` maps a served model to its arms; `keys` a key's SHA-256 to what is known of its owner.
 
-    `table` is the table as last published, None before the first; `app_present` whether the gateway application
-    is deployed.
+    `table` is the table as last published, None before the first; `app` how the gateway application
+    is.
     """
 
     models: Mapping[str, tuple[Mapping[str, Any], ...]]
     keys: Mapping[str, Mapping[str, str]]
     table: Mapping[str, Any] | None
-    app_present: bool
+    app: AppState
     internal_key_file: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from control.gateway.decide import TABLE_KIND, TABLE_NAME
+from control.gateway.decide import TABLE_NAME
 from control.gateway.state import Snapshot
-from control.kernel.ids import GATEWAY_APP
-from control.kernel.present import Drive
+from control.kernel.ids import GATEWAY_APP, TABLE_KIND
+from control.kernel.present import AppState, AppView, Drive
 from control.kernel.store import Store
 
 
@@ -16,6 +16,6 @@ def observe(store: Store, drive: Drive, internal_key_file: str) -> Snapshot:
         models={o.name: tuple(o.status.get("arms", ())) for o in stored if o.kind == "Deployment"},
         keys={o.spec["sha256"]: {"name": o.name} for o in stored if o.kind == "ApiKey"},
         table=tables[0] if tables else None,
-        app_present=GATEWAY_APP in drive.apps(),
+        app=drive.apps().get(GATEWAY_APP, AppView(AppState.ABSENT)).state,
         internal_key_file=internal_key_file,
     )

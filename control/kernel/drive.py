@@ -22,6 +22,8 @@ from control.kernel.plan import Effect, EndApp, EndStep, EnsureApp, EnsureStep
 from control.kernel.present import AppState, AppView, NodeView, StepState, StepView
 from control.specs.step import OUTCOME_FILE, begun_file
 
+MAX_DEPLOYS = 3
+"""How often building an application may fail before the application counts as failed."""
 _APP_STATES = {
     ApplicationStatus.NOT_STARTED: AppState.STARTING,
     ApplicationStatus.DEPLOYING: AppState.STARTING,
@@ -37,6 +39,7 @@ class RayDrive:
 
     def __init__(self) -> None:
         self._deploying: dict[str, Any] = {}
+        self._failures: dict[str, list[str]] = {}
 
     def nodes(self) -> tuple[NodeView, ...]:
         return tuple(
@@ -73,14 +76,29 @@ class RayDrive:
             for name, app in serve.status().applications.items()
         }
         for name, deploying in list(self._deploying.items()):
-            done, _ = ray.wait([deploying], timeout=0)
-            if done:
+            if ray.wait([deploying], timeout=0)[0]:
                 del self._deploying[name]
-            seen.setdefault(name, _still_deploying(deploying) if done else AppView(AppState.STARTING))
+                self._note_failure(name, deploying)
+        for name in self._deploying:
+            seen.setdefault(name, AppView(AppState.STARTING))
+        for name, failures in self._failures.items():
+            if len(failures) >= MAX_DEPLOYS:
+                seen.setdefault(name, AppView(AppState.FAILED, failures[-1]))
         return seen
 
     def act(self, effect: Effect) -> None:
         _act(effect, self)
+
+    def _note_failure(self, app: str, deploying: Any) -> None:
+        try:
+            ray.get(deploying)
+        except ray.exceptions.RayError as error:
+            self._failures.setdefault(app, []).append(str(error).strip().splitlines()[-1])
+
+    def end_app(self, app: str) -> None:
+        self._failures.pop(app, None)
+        if app in serve.status().applications:
+            serve.delete(app, _blocking=False)
 
     def deploy(self, effect: EnsureApp) -> None:
         if effect.app not in self._deploying and effect.app not in serve.status().applications:
@@ -137,8 +155,7 @@ def _(effect: EnsureApp, drive: RayDrive) -> None:
 
 @_act.register
 def _(effect: EndApp, drive: RayDrive) -> None:
-    if effect.app in serve.status().applications:
-        serve.delete(effect.app, _blocking=False)
+    drive.end_app(effect.app)
 
 
 @ray.remote(num_cpus=0, max_retries=0)
@@ -165,12 +182,3 @@ def _find_actor(name: str) -> Any | None:
 
 def _deployment_message(app: Any) -> str:
     return "; ".join(d.message for d in app.deployments.values() if d.message)
-
-
-def _still_deploying(deploying: Any) -> AppView:
-    """What a finished deploy task leaves until Serve shows the application."""
-    try:
-        ray.get(deploying)
-    except ray.exceptions.RayError as error:
-        return AppView(AppState.FAILED, str(error).strip().splitlines()[-1])
-    return AppView(AppState.STARTING)

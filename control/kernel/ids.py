@@ -19,6 +19,8 @@ LLM_PREFIX = "llm:"
 STEP_WORKLOAD_PREFIX = "step."
 APP_WORKLOAD_PREFIX = "app."
 GATEWAY_APP = "gateway"
+TABLE_KIND = "Table"
+"""What control actors publish for the data plane."""
 
 
 def digest(value: Any) -> str:
@@ -31,6 +33,11 @@ def control_name(domain: str) -> str:
     return f"{CONTROL_PREFIX}{domain}"
 
 
+def life_of(uid: str) -> str:
+    """The part of an object's uid that goes into names."""
+    return uid[:8]
+
+
 def run_name(workflow: str, generation: int) -> str:
     """The run that one generation of a workflow asks for; the same generation never runs twice."""
     return f"{workflow}-{generation}"
@@ -38,14 +45,23 @@ def run_name(workflow: str, generation: int) -> str:
 
 @dataclass(frozen=True)
 class StepName:
-    """The Ray actor of one attempt at one task of one run."""
+    """The Ray actor of one attempt at one task of one run.
+
+    `life` tells a run from one of the same name whose workflow was deleted and applied again.
+    """
 
     run: str
+    life: str
     task: str
     attempt: int
 
     def __str__(self) -> str:
-        return f"{STEP_PREFIX}{self.run}:{self.task}:{self.attempt}"
+        return f"{STEP_PREFIX}{self.run}:{self.life}:{self.task}:{self.attempt}"
+
+    @property
+    def workload(self) -> str:
+        """The name of the workload that asks for the devices of every attempt."""
+        return f"{STEP_WORKLOAD_PREFIX}{self.run}.{self.life}.{self.task}"
 
     @staticmethod
     def parse(text: str) -> StepName | None:
@@ -53,8 +69,8 @@ class StepName:
         if not text.startswith(STEP_PREFIX):
             return None
         match text.removeprefix(STEP_PREFIX).split(":"):
-            case [run, task, attempt] if attempt.isdigit():
-                return StepName(run, task, int(attempt))
+            case [run, life, task, attempt] if attempt.isdigit():
+                return StepName(run, life, task, int(attempt))
             case _:
                 return None
 
@@ -97,8 +113,3 @@ class AppName:
                 return AppName(deployment, int(version), settings)
             case _:
                 return None
-
-
-def step_workload(run: str, task: str) -> str:
-    """The workload that asks for a step's devices."""
-    return f"{STEP_WORKLOAD_PREFIX}{run}.{task}"

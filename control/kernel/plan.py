@@ -36,9 +36,13 @@ class Create(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class PutSpec(Record):
-    """Create an object or change what is wanted of it (a new generation)."""
+    """Create an object or change what is wanted of it (a new generation).
+
+    The spec that is there already changes nothing, unless it is wanted `again`.
+    """
 
     spec: Mapping[str, Any]
+    again: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

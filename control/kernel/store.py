@@ -114,7 +114,11 @@ class Store:
         self._engine = sa.create_engine(url)
         if make_url(url).get_backend_name() == "sqlite":
             sa.event.listen(self._engine, "connect", _tune_sqlite)
-        metadata.create_all(self._engine)
+        try:
+            metadata.create_all(self._engine)
+        except sa.exc.DBAPIError:
+            # Somebody else was making the same tables; what is still missing is made now.
+            metadata.create_all(self._engine)
         with self._engine.begin() as connection:
             for name, value in (("schema", SCHEMA_VERSION), ("revision", 0)):
                 if connection.scalar(sa.select(counters.c.value).where(counters.c.name == name)) is None:
@@ -148,17 +152,21 @@ class Store:
             return tuple(_object(row) for row in connection.execute(query))
 
     def events(
-        self, kind: str | None = None, name: str | None = None, *, after: int = 0, limit: int = 1000
+        self, kind: str | None = None, name: str | None = None, *, after: int | None = None, limit: int = 1000
     ) -> tuple[Event, ...]:
-        """The newest `limit` events with `seq` above `after`, oldest first."""
-        query = sa.select(events).where(events.c.seq > after).order_by(events.c.seq.desc()).limit(limit)
+        """The newest `limit` events, or the first `limit` with `seq` above `after`; oldest first either way."""
+        query = sa.select(events).limit(limit)
         if kind is not None:
             query = query.where(events.c.kind == kind)
         if name is not None:
             query = query.where(events.c.name == name)
+        if after is not None:
+            query = query.where(events.c.seq > after).order_by(events.c.seq)
+        else:
+            query = query.order_by(events.c.seq.desc())
         with self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-        return tuple(Event(**row._mapping) for row in reversed(rows))
+            found = [Event(**row._mapping) for row in connection.execute(query)]
+        return tuple(found if after is not None else reversed(found))
 
     def heartbeats(self) -> tuple[Heartbeat, ...]:
         with self._engine.connect() as connection:
@@ -227,7 +235,7 @@ def _write(connection: Connection, record: Record, revision: int, now: float) ->
         case Create():
             return False
         case PutSpec():
-            if found is None or found.spec == record.spec:
+            if found is None or (found.spec == record.spec and not record.again):
                 return False
             change |= {"spec": dict(record.spec), "generation": found.generation + 1}
             connection.execute(objects.update().where(here).values(change))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from control.kernel.ids import STEP_WORKLOAD_PREFIX, StepName, run_name, step_workload
+from control.kernel.ids import STEP_WORKLOAD_PREFIX, StepName, run_name
 from control.kernel.plan import Create, Effect, EndStep, EnsureStep, Plan, PutStatus, Record, Remove
 from control.pipeline.dag import Task
 from control.pipeline.progress import progress
@@ -97,7 +97,7 @@ def _moved(
 
 def _effects(run: Run, task: Task, status: TaskStatus, tasks: Mapping[str, TaskStatus], snapshot: Snapshot) -> Plan:
     """What a task in its present state must have: its workload while it needs devices, its actor while it runs."""
-    workload = step_workload(run.name, task.name)
+    workload = run.step(task.name).workload
     records: tuple[Record, ...] = ()
     if status.state.holds_devices and task.needs_lease and workload not in snapshot.placements:
         records = (_ask(run, task, workload),)
@@ -185,16 +185,14 @@ def _sweep(snapshot: Snapshot) -> Plan:
         for task, status in run.tasks.items()
     ]
     actors = {str(r.step(t, s.attempt)) for r, t, s in running if s.state is TaskState.RUNNING}
-    workloads = {step_workload(r.name, t) for r, t, s in running if s.state.holds_devices}
+    workloads = {r.step(t).workload for r, t, s in running if s.state.holds_devices}
     ends: tuple[Effect, ...] = tuple(
         EndStep(kind="Run", name=step.run, reason="no running task needs it", actor=actor)
         for actor in sorted(snapshot.actors - actors)
         if (step := StepName.parse(actor)) is not None
     )
     # Devices go back only after every actor that may use them is gone.
-    lingering = {
-        step_workload(step.run, step.task) for actor in snapshot.actors if (step := StepName.parse(actor)) is not None
-    }
+    lingering = {step.workload for step in map(StepName.parse, snapshot.actors) if step is not None}
     releases = tuple(
         Remove(kind="Workload", name=name, event="Released", reason="its task needs no devices any more")
         for name in sorted(snapshot.placements)

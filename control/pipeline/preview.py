@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from control.pipeline.dag import Task, graph_of
+from control.pipeline.compile import graph_of
+from control.pipeline.dag import Task
 from control.pipeline.expressions import unparse
 from control.pipeline.templates import Table
 from control.specs.line import Line

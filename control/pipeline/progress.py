@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from control.kernel.ids import step_workload
+from pydantic import ValidationError
+
 from control.kernel.plan import Plan, PutSpec
 from control.kernel.present import StepState, StepView
 from control.pipeline.dag import Task, Unresolved, should_run
 from control.pipeline.request import parameters_of
 from control.pipeline.state import Run, Snapshot, TaskEvent, TaskState, TaskStatus
+from control.specs.deployment import Deployment
 
 MAX_ATTEMPTS = 5
 """How often a step whose process vanished is started in all; a step that fails by itself is not repeated."""
@@ -62,7 +63,7 @@ def _waiting(task: Task, tasks: Mapping[str, TaskStatus], run: Run) -> Progress:
 
 
 def _placing(task: Task, run: Run, snapshot: Snapshot) -> Progress:
-    placement = snapshot.placements.get(step_workload(run.name, task.name))
+    placement = snapshot.placements.get(run.step(task.name).workload)
     if placement is None:
         return Progress(None, "the scheduler has not answered yet")
     if not placement.granted:
@@ -92,7 +93,7 @@ def _deploy(task: Task, tasks: Mapping[str, TaskStatus], run: Run, outputs: Mapp
     """The registered version becomes the deployment of its model's name, in the same commit as the new state."""
     model, version = outputs["model"], int(outputs["version"])
     parameters = parameters_of(run, task, tasks)
-    spec: dict[str, Any] = {
+    document = {
         "apiVersion": "biplane/v1",
         "kind": "Deployment",
         "metadata": {"name": model},
@@ -103,6 +104,10 @@ def _deploy(task: Task, tasks: Mapping[str, TaskStatus], run: Run, outputs: Mapp
             "engine": {"max_model_len": int(parameters["max-model-len"])},
         },
     }
+    try:
+        spec = Deployment.model_validate(document).model_dump(mode="json")
+    except ValidationError as error:
+        return Progress(TaskEvent.BROKE, f"its deployment cannot be: {error.errors()[0]['msg']}")
     reason = f"run {run.name} registered version {version}"
     record = PutSpec(kind="Deployment", name=model, event="Requested", reason=reason, spec=spec)
     return Progress(
@@ -118,6 +123,9 @@ def _deploying(status: TaskStatus, snapshot: Snapshot) -> Progress:
     view = snapshot.deployments.get(name)
     if view is None:
         return Progress(TaskEvent.DEPLOYMENT_FAILED, f"deployment {name} was deleted")
+    if view.wanted not in (None, version):
+        reason = f"deployment {name} was changed to version {view.wanted} meanwhile"
+        return Progress(TaskEvent.DEPLOYMENT_FAILED, reason)
     if version in view.versions:
         return Progress(TaskEvent.SERVES, f"version {version} of {status.outputs['model']} serves as {name}")
     if view.phase == "Failed":

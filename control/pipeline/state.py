@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
-from control.kernel.ids import StepName
+from control.kernel.ids import StepName, life_of
 from control.kernel.placement import Placement
 from control.kernel.present import StepView
 from control.pipeline.dag import Graph
@@ -147,14 +147,15 @@ class Run:
         """The same for every restart of the run, and for no other run."""
         return f"{self.uid[:12]}-{self.generation}"
 
-    def step(self, task: str, attempt: int) -> StepName:
-        return StepName(self.name, task, attempt)
+    def step(self, task: str, attempt: int = 1) -> StepName:
+        return StepName(self.name, life_of(self.uid), task, attempt)
 
 
 @dataclass(frozen=True)
 class DeploymentView:
-    """A deployment as stored: its phase, the reason, and the versions that take traffic."""
+    """A deployment as stored: the version wanted (None: the latest), its phase, the reason, who takes traffic."""
 
+    wanted: int | None
     phase: str
     reason: str
     versions: frozenset[int]

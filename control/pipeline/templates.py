@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
+from control.specs.base import LABEL_RULE, Milestone, is_label
 from control.specs.step_template import StepTemplate
 from control.specs.workload import WorkloadType
+
+Form = Literal["text", "count", "label"]
 
 GPU_COUNT = "gpu-count"
 """The parameter that says how many devices a step asks for."""
@@ -17,11 +22,31 @@ class Parameter:
     """Required when `default` is None; a default may hold references, like any value.
 
     `upstream`: when not given, it is the output of this name of the nearest ancestor task that has one.
+    `today`: a regular expression for the values that the step acts on now; others wait for `waits_for`.
     """
 
     name: str
     default: str | None = None
     upstream: bool = False
+    form: Form = "text"
+    today: str = ".*"
+    waits_for: Milestone | None = None
+
+    def expected(self, text: str) -> str:
+        """What a value must be, where `text` is not that; empty when it is, or is known only when the task runs."""
+        if "{{" in text:
+            return ""
+        match self.form:
+            case "text":
+                return ""
+            case "count":
+                return "" if text.isascii() and text.isdigit() and int(text) > 0 else "a whole number, 1 or more"
+            case "label":
+                return "" if is_label(text) else LABEL_RULE
+
+    def waits(self, text: str) -> bool:
+        """Whether a step refuses this value until `waits_for`."""
+        return self.waits_for is not None and "{{" not in text and re.fullmatch(self.today, text) is None
 
 
 @dataclass(frozen=True)
@@ -50,7 +75,7 @@ _PREPROCESS = StepType(
     name="preprocess",
     entrypoint="train_jobs.prepare:main",
     parameters=(
-        Parameter("dataset", "builtin:status-codes"),
+        Parameter("dataset", "builtin:status-codes", today=r"(builtin:|file://)?[^:]*", waits_for="operation"),
         Parameter("max-length", "128"),
         Parameter("seed", "0"),
     ),
@@ -61,7 +86,7 @@ _TRAIN = StepType(
     name="train-model",
     entrypoint="train_jobs.train:main",
     parameters=(
-        Parameter("base-model", "scratch"),
+        Parameter("base-model", "scratch", today="scratch", waits_for="lifecycle"),
         Parameter("learning-rate", "1e-3"),
         Parameter("epochs", "1"),
         Parameter(GPU_COUNT, "1"),
@@ -95,9 +120,9 @@ _DEPLOY = StepType(
         Parameter("model-dir", upstream=True),
         Parameter("run-id", upstream=True),
         Parameter("accuracy", "", upstream=True),
-        Parameter("model-name", "{{workflow.name}}"),
-        Parameter("replicas", "1"),
-        Parameter("max-model-len", "256"),
+        Parameter("model-name", "{{workflow.name}}", form="label"),
+        Parameter("replicas", "1", form="count"),
+        Parameter("max-model-len", "256", form="count"),
     ),
     outputs=("model", "version", "source", "path", "deployment"),
     deploys=True,

@@ -8,7 +8,8 @@ from control.kernel.ids import STEP_PREFIX
 from control.kernel.placement import placement_of
 from control.kernel.present import Drive
 from control.kernel.store import Object, Store
-from control.pipeline.dag import Faulty, Graph, graph_of
+from control.pipeline.compile import Faulty, graph_of
+from control.pipeline.dag import Graph
 from control.pipeline.request import step_directory
 from control.pipeline.state import (
     DeploymentView,
@@ -80,9 +81,12 @@ def run_of(stored: Object, table: Table) -> Run:
 def _deployment(stored: Object) -> DeploymentView:
     """A status that speaks of an earlier generation says nothing of this one."""
     current = stored.status.get("generation") == stored.generation
+    version = stored.spec["spec"]["version"]
+    wanted = None if version == "latest" else version
     if not current:
-        return DeploymentView("", "the router has not looked at it yet", frozenset())
+        return DeploymentView(wanted, "", "the router has not looked at it yet", frozenset())
     return DeploymentView(
+        wanted=wanted,
         phase=stored.status["phase"],
         reason=stored.status["reason"],
         versions=frozenset(arm["version"] for arm in stored.status["arms"]),

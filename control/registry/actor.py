@@ -15,14 +15,13 @@ from control.kernel.plan import Effect, Plan
 from control.kernel.present import Drive
 from control.kernel.store import Store
 from control.registry.decide import decide
-from control.registry.mlflow_door import MlflowDoor
 from control.registry.state import Snapshot
-from control.registry.view import observe
+from control.registry.view import Mlflow, observe
 
 
 @dataclass(frozen=True)
 class Registry:
-    mlflow: MlflowDoor
+    mlflow: Mlflow
     name: str = "registry"
 
     def observe(self, store: Store, now: float) -> Snapshot:
@@ -33,5 +32,7 @@ class Registry:
 
 
 def wire(home: Home, settings: Settings, drive: Drive) -> tuple[Registry, Callable[[Effect], None]]:
+    from control.registry.mlflow_door import MlflowDoor  # 150 MB that only the live actor needs
+
     door = MlflowDoor(settings.mlflow_url)
     return Registry(door), door.act

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from control.kernel.store import Object, Store
 from control.registry.decide import PRODUCTION_ALIAS
-from control.registry.mlflow_door import MlflowDoor
-from control.registry.state import KnownVersion, Serving, Snapshot, Stage
+from control.registry.state import KnownVersion, SeenVersion, Serving, Snapshot, Stage
 
 
-def observe(store: Store, mlflow: MlflowDoor) -> Snapshot:
+class Mlflow(Protocol):
+    """What the registry sees of MLflow; `MlflowDoor` looks at a server."""
+
+    def versions(self) -> tuple[SeenVersion, ...]: ...
+
+    def aliases(self, alias: str) -> Mapping[str, int]: ...
+
+
+def observe(store: Store, mlflow: Mlflow) -> Snapshot:
     stored = store.list("ModelVersion", "Deployment")
     return Snapshot(
         seen=mlflow.versions(),

@@ -26,7 +26,7 @@ class Router:
     name: str = "router"
 
     def observe(self, store: Store, now: float) -> Snapshot:
-        return observe(store, self.drive, self.surroundings)
+        return observe(store, self.drive, self.surroundings, now)
 
     def decide(self, snapshot: Snapshot) -> Plan:
         return decide(snapshot)

@@ -17,6 +17,8 @@ from control.kernel.present import AppState, AppView
 from control.router.state import Arm, Deployment, Phase, Snapshot, Version
 
 BUILDER = "serve_apps.llm:build"
+DRAIN_SECONDS = 4.0
+"""How long after a new table an application that it no longer names goes on: replicas read the table every second."""
 ABSENT = AppView(AppState.ABSENT)
 
 
@@ -154,11 +156,16 @@ def _ensure(deployment: Deployment, version: Version, app: AppName, placement: P
 
 
 def _retire(snapshot: Snapshot, kept: frozenset[str]) -> Plan:
-    """End the applications, and give back the devices, that no deployment needs any more."""
+    """End the applications, and give back the devices, that no deployment needs and no published route names."""
+    drained = snapshot.now - snapshot.published_at >= DRAIN_SECONDS
     ends = tuple(
         EndApp(kind="Deployment", name=app.deployment, reason="no deployment needs it any more", app=str(app))
         for app in map(AppName.parse, sorted(snapshot.apps))
-        if app is not None and str(app) not in kept and snapshot.apps[str(app)].state is not AppState.ENDING
+        if app is not None
+        and str(app) not in kept
+        and snapshot.apps[str(app)].state is not AppState.ENDING
+        and drained
+        and snapshot.surroundings.gateway_url + app.route_prefix not in snapshot.routed
     )
     # A workload goes only after its application is gone: two workloads must never hold one device.
     needed = {a.workload for a in map(AppName.parse, {*kept, *snapshot.apps}) if a is not None}

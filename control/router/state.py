@@ -85,10 +85,17 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look. `placements` and `apps` are keyed by workload and application name."""
+    """One look. `placements` and `apps` are keyed by workload and application name.
+
+    `routed` has the URLs of the table that the gateway's replicas read, as published at `published_at`.
+    """
+
+    now: float
 
     deployments: tuple[Deployment, ...]
     versions: tuple[Version, ...]
     placements: Mapping[str, Placement]
     apps: Mapping[str, AppView]
+    routed: frozenset[str]
+    published_at: float
     surroundings: Surroundings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from control.kernel.ids import TABLE_KIND
 from control.kernel.placement import placement_of
 from control.kernel.present import Drive
 from control.kernel.store import Object, Store
@@ -9,17 +10,21 @@ from control.router.state import Deployment, Snapshot, Surroundings, Version
 from control.specs.deployment import Deployment as DeploymentDocument
 
 
-def observe(store: Store, drive: Drive, surroundings: Surroundings) -> Snapshot:
+def observe(store: Store, drive: Drive, surroundings: Surroundings, now: float) -> Snapshot:
     apps = drive.apps()  # before the store: an application seen here was asked for by something stored
     live = frozenset(node.node_id for node in drive.nodes())
-    stored = store.list("Deployment", "ModelVersion", "Workload")
+    stored = store.list("Deployment", "ModelVersion", "Workload", TABLE_KIND)
+    tables = [o for o in stored if o.kind == TABLE_KIND]
     return Snapshot(
+        now=now,
         deployments=tuple(_deployment(o) for o in stored if o.kind == "Deployment"),
         versions=tuple(
             Version(o.spec["model"], o.spec["version"], o.spec["source"]) for o in stored if o.kind == "ModelVersion"
         ),
         placements={o.name: placement_of(o.status, live) for o in stored if o.kind == "Workload"},
         apps=apps,
+        routed=frozenset(arm["url"] for o in tables for m in o.spec["models"].values() for arm in m["arms"]),
+        published_at=max((o.updated_at for o in tables), default=0.0),
         surroundings=surroundings,
     )
 

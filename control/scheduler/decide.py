@@ -16,10 +16,12 @@ DEFAULT_PRIORITIES: Mapping[str, int] = {"critical-inference": 100, "training": 
 def decide(snapshot: Snapshot) -> Plan:
     """Keep what is leased where its node lives; then, highest priority and oldest first, fit what is pending."""
     nodes = {node.name: node for node in snapshot.nodes}
-    settled = [_hold(w, nodes) for w in snapshot.workloads if w.phase.holds_devices]
-    pending = [w for w in snapshot.workloads if not w.phase.holds_devices]
-    pending += [w for w in settled if not w.phase.holds_devices]
-    settled = [w for w in settled if w.phase.holds_devices]
+    ordered = sorted(snapshot.workloads, key=lambda w: _order(w, snapshot.priorities))
+    settled: list[Workload] = []
+    pending = [w for w in ordered if not w.phase.holds_devices]
+    for workload in (w for w in ordered if w.phase.holds_devices):
+        held = _hold(workload, nodes, settled)
+        (settled if held.phase.holds_devices else pending).append(held)
     for workload in sorted(pending, key=lambda w: _order(w, snapshot.priorities)):
         settled.append(_fit(workload, snapshot.nodes, settled, snapshot.priorities))
     before = {w.name: w for w in snapshot.workloads}
@@ -31,23 +33,29 @@ def _order(workload: Workload, priorities: Mapping[str, int]) -> tuple[int, floa
     return (-priorities.get(workload.priority_class, 0), workload.created_at, workload.name)
 
 
-def _hold(workload: Workload, nodes: Mapping[str, Node]) -> Workload:
-    """The workload with its lease on the node as it is now: the node may have come back under another Ray id."""
+def _hold(workload: Workload, nodes: Mapping[str, Node], holders: list[Workload]) -> Workload:
+    """The workload with its lease on the node as it is now: the node may have come back under another Ray id.
+
+    A workload that asks for something else than it was given gives its lease up and is fitted anew.
+    """
     lease = workload.lease
     node = nodes.get(lease.node) if lease else None
-    if lease is None or node is None or not set(lease.devices) <= {d.uuid for d in node.devices}:
-        where = lease.node if lease else "its node"
-        return replace(
-            workload,
-            phase=TRANSITIONS[workload.phase, Happening.NODE_LOST],
-            lease=None,
-            reason=f"{where} is gone",
-        )
+    if lease is None or node is None:
+        return _lose(workload, Happening.NODE_LOST, f"{lease.node if lease else 'its node'} is gone")
+    if (len(lease.devices), lease.memory) != (workload.devices, workload.memory):
+        return _lose(workload, Happening.CHANGED, "it asks for something else than it was given")
+    room = Room.of(node, holders)
+    if lease.memory > room.memory or not set(lease.devices) <= {device.uuid for device in room.devices}:
+        return _lose(workload, Happening.NODE_LOST, f"{node.name} no longer has what it was given")
     return replace(
         workload,
         phase=TRANSITIONS[workload.phase, Happening.HOLDS],
         lease=replace(lease, node_id=node.node_id),
     )
+
+
+def _lose(workload: Workload, happening: Happening, reason: str) -> Workload:
+    return replace(workload, phase=TRANSITIONS[workload.phase, happening], lease=None, reason=reason)
 
 
 def _fit(

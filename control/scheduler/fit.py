@@ -24,7 +24,7 @@ class Room:
         here = [w for w in holders if w.lease is not None and w.lease.node == node.name]
         taken = {uuid for w in here if w.lease is not None for uuid in w.lease.devices}
         free = tuple(device for device in node.devices if device.uuid not in taken)
-        return Room(node, free, node.memory - sum(w.memory for w in here))
+        return Room(node, free, node.memory - sum(w.lease.memory for w in here if w.lease is not None))
 
     def refusal(self, workload: Workload) -> str:
         """Why the workload does not fit here now; empty when it does. The first rule that fails speaks."""
@@ -57,7 +57,7 @@ class Room:
     def lease(self, workload: Workload) -> Lease:
         """The lease for a workload that fits: the first free devices that are large enough."""
         chosen = [d.uuid for d in self.devices if d.memory >= workload.device_memory][: workload.devices]
-        return Lease(self.node.name, self.node.node_id, self.node.resource, tuple(chosen))
+        return Lease(self.node.name, self.node.node_id, self.node.resource, tuple(chosen), workload.memory)
 
 
 def refusals_when_empty(workload: Workload, nodes: Iterable[Node]) -> tuple[str, ...]:

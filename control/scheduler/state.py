@@ -31,12 +31,13 @@ class Node:
 
 @dataclass(frozen=True)
 class Lease:
-    """The scheduler's answer: these devices of this node are the workload's until the workload is removed."""
+    """The scheduler's answer: these devices, and `memory` bytes, of this node until the workload is removed."""
 
     node: str
     node_id: str
     resource: str
     devices: tuple[str, ...]
+    memory: int
 
 
 class Phase(Enum):
@@ -61,6 +62,7 @@ class Happening(Enum):
     DOES_NOT_FIT = "does not fit"
     HOLDS = "holds"
     NODE_LOST = "node lost"
+    CHANGED = "asks for something else"
 
 
 TRANSITIONS: Mapping[tuple[Phase, Happening], Phase] = {
@@ -68,8 +70,9 @@ TRANSITIONS: Mapping[tuple[Phase, Happening], Phase] = {
     (Phase.PENDING, Happening.DOES_NOT_FIT): Phase.PENDING,
     (Phase.LEASED, Happening.HOLDS): Phase.LEASED,
     (Phase.LEASED, Happening.NODE_LOST): Phase.PENDING,
+    (Phase.LEASED, Happening.CHANGED): Phase.PENDING,
 }
-"""Pairs that are missing cannot happen: only a pending workload is fitted, only a leased one holds or loses."""
+"""Pairs that are missing cannot happen: only a pending workload is fitted, only a leased one can lose."""
 
 
 @dataclass(frozen=True)

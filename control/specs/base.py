@@ -46,12 +46,17 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]{0,62}")
 
 
-def _is_label(name: str) -> str:
-    if not _LABEL.fullmatch(name):
-        raise refuse(
-            f"found {show(name)}",
-            "a name of at most 63 lower-case letters, digits and dashes, not starting or ending with a dash",
-        )
+LABEL_RULE = "a name of at most 63 lower-case letters, digits and dashes, not starting or ending with a dash"
+
+
+def is_label(name: str) -> bool:
+    """Whether `name` may name an object: DNS-1123."""
+    return _LABEL.fullmatch(name) is not None
+
+
+def _label(name: str) -> str:
+    if not is_label(name):
+        raise refuse(f"found {show(name)}", LABEL_RULE)
     return name
 
 
@@ -95,7 +100,7 @@ def named_once(what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Name = Annotated[str, AfterValidator(_is_label)]
+Name = Annotated[str, AfterValidator(_label)]
 Identifier = Annotated[str, AfterValidator(_is_identifier)]
 Filled = Annotated[str, AfterValidator(_is_filled)]
 

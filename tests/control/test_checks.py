@@ -33,7 +33,7 @@ def documents(text: str) -> list[Document]:
 
 
 def around(*nodes: int) -> Surroundings:
-    return Surroundings(BUILTIN, tuple(node(f"n{index}", count) for index, count in enumerate(nodes)), CLASSES)
+    return Surroundings(False, BUILTIN, tuple(node(f"n{index}", count) for index, count in enumerate(nodes)), CLASSES)
 
 
 def refused(text: str, surroundings: Surroundings) -> list[str]:
@@ -100,7 +100,7 @@ metadata: {name: clean}
 spec: {entrypoint: "my_steps:clean"}
 """
     both = documents(WORKLOAD + "  priority_class: night\n" + policy)
-    found = Surroundings.of(both, ())
+    found = Surroundings.of(both, (), started=False)
     assert "night" in found.priorities
     assert "clean" in found.steps
     assert len(check_documents(both, found)) == 1

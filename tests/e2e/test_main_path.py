@@ -69,7 +69,7 @@ def test_quickstart_trains_gates_registers_deploys_and_answers_though_every_cont
 
 def test_killing_control_actors_left_one_version_and_one_deployment(plane: Plane, first: dict[str, Any]) -> None:
     mlflow = MlflowClient(first["urls"]["mlflow"], first["urls"]["mlflow"])
-    assert [version.version for version in mlflow.search_model_versions(f"name='{MODEL}'")] == [1]
+    assert [version.version for version in mlflow.search_model_versions(f"name='{MODEL}'")] == ["1"]
     assert [o.name for o in plane.client.get("ModelVersion")] == [f"{MODEL}@1"]
     (deployment,) = plane.client.get("Deployment")
     assert deployment.generation == 1

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from control.pipeline.dag import graph_of
+from control.pipeline.compile import graph_of
 from control.pipeline.expressions import (
     And,
     Comparison,

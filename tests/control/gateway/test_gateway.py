@@ -12,7 +12,7 @@ from serve_apps.gateway.table import parse_table
 from tests.control.router.world import deployment, plane_with
 
 ARM = {"version": 3, "weight": 1.0, "url": "http://here/llm/chat/3-x", "app": "llm:chat:3:x"}
-EMPTY = Snapshot({}, {}, None, app_present=True, internal_key_file="/k")
+EMPTY = Snapshot({}, {}, None, app=AppState.RUNNING, internal_key_file="/k")
 
 
 def test_the_first_table_is_published_even_when_it_is_empty() -> None:
@@ -23,7 +23,7 @@ def test_the_first_table_is_published_even_when_it_is_empty() -> None:
 
 
 def test_it_has_the_arms_of_each_model_that_serves_and_the_hash_of_each_key() -> None:
-    looked = Snapshot({"chat": (ARM,), "new": ()}, {"abc": {"name": "admin"}}, None, True, "/k")
+    looked = Snapshot({"chat": (ARM,), "new": ()}, {"abc": {"name": "admin"}}, None, AppState.RUNNING, "/k")
     (record,) = decide(looked).records
     assert isinstance(record, PutSpec)
     assert record.spec == {
@@ -34,7 +34,7 @@ def test_it_has_the_arms_of_each_model_that_serves_and_the_hash_of_each_key() ->
 
 
 def test_the_gateway_application_is_asked_for_when_it_is_not_there() -> None:
-    (effect,) = decide(Snapshot({}, {}, {"models": {}, "keys": {}}, False, "/k")).effects
+    (effect,) = decide(Snapshot({}, {}, {"models": {}, "keys": {}}, AppState.ABSENT, "/k")).effects
     assert isinstance(effect, EnsureApp)
     assert (effect.app, effect.route_prefix, effect.args) == ("gateway", "/", {"internal_key_file": "/k"})
 

@@ -14,14 +14,13 @@ from control.kernel.ids import (
     control_name,
     digest,
     run_name,
-    step_workload,
 )
 from control.specs.step import begun_file
 
 labels = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
 tasks = st.from_regex(r"[A-Za-z0-9][-_A-Za-z0-9]{0,8}", fullmatch=True)
 numbers = st.integers(1, 10_000)
-steps = st.builds(StepName, st.builds(run_name, labels, numbers), tasks, numbers)
+steps = st.builds(StepName, st.builds(run_name, labels, numbers), labels, tasks, numbers)
 json = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=4)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
@@ -50,8 +49,8 @@ def test_an_application_name_parses_back(app: AppName) -> None:
 @settings(max_examples=25, deadline=None)
 @given(steps, steps)
 def test_different_steps_have_different_workloads_unless_they_are_attempts_at_one(one: StepName, two: StepName) -> None:
-    same = (one.run, one.task) == (two.run, two.task)
-    assert (step_workload(one.run, one.task) == step_workload(two.run, two.task)) is same
+    same = (one.run, one.life, one.task) == (two.run, two.life, two.task)
+    assert (one.workload == two.workload) is same
 
 
 @settings(max_examples=25, deadline=None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from control.pipeline.dag import Faulty, Graph, Task, Unresolved, check, graph_of, resolve, should_run
+from control.pipeline.compile import Faulty, check, graph_of
+from control.pipeline.dag import Graph, Task, Unresolved, resolve, should_run
 from control.pipeline.templates import BUILTIN, Parameter, StepType, Table
 from control.specs.load import load_text
 from control.specs.workflow import Workflow

@@ -11,7 +11,8 @@ import pytest
 from control.kernel.placement import Placement
 from control.kernel.plan import Create, EndStep, EnsureStep, Plan, PutSpec, PutStatus
 from control.kernel.present import StepState, StepView
-from control.pipeline.dag import Graph, graph_of
+from control.pipeline.compile import graph_of
+from control.pipeline.dag import Graph
 from control.pipeline.decide import decide
 from control.pipeline.progress import MAX_ATTEMPTS
 from control.pipeline.state import (
@@ -115,11 +116,11 @@ REACHED: dict[tuple[TaskState, TaskEvent], tuple[str, Snapshot]] = {
     (TaskState.RUNNING, TaskEvent.CANCEL): ("data", look({"data": RUNNING}, generation=2)),
     (TaskState.DEPLOYING, TaskEvent.SERVES): (
         "deployment",
-        look(upto("deployment", DEPLOYING), deployments={"tune": DeploymentView("Ready", "", frozenset({1}))}),
+        look(upto("deployment", DEPLOYING), deployments={"tune": DeploymentView(1, "Ready", "", frozenset({1}))}),
     ),
     (TaskState.DEPLOYING, TaskEvent.DEPLOYMENT_FAILED): (
         "deployment",
-        look(upto("deployment", DEPLOYING), deployments={"tune": DeploymentView("Failed", "no", frozenset())}),
+        look(upto("deployment", DEPLOYING), deployments={"tune": DeploymentView(1, "Failed", "no", frozenset())}),
     ),
     (TaskState.DEPLOYING, TaskEvent.CANCEL): ("deployment", look(upto("deployment", DEPLOYING), generation=2)),
 }

@@ -79,7 +79,7 @@ def leased(*workloads: Workload, nodes: Iterable[Node]) -> tuple[Workload, ...]:
 
 def _with(workload: Workload, status: Mapping[str, Any]) -> Workload:
     body = status["lease"]
-    lease = None if body is None else Lease(body["node"], body["node_id"], body["resource"], tuple(body["devices"]))
+    lease = None if body is None else Lease(**{**body, "devices": tuple(body["devices"])})
     return replace(
         workload,
         revision=workload.revision + 1,

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from control.gateway.preview import preview as preview_gateway
-from control.pipeline.dag import check
+from control.pipeline.compile import check
 from control.pipeline.preview import preview as preview_pipeline
 from control.pipeline.templates import BUILTIN
 from control.scheduler.preview import preview as preview_scheduler
