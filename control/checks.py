@@ -18,6 +18,7 @@ from control.specs.problem import Fault, Loc, Problem, SpecError, nearest
 from control.specs.step_template import StepTemplate
 from control.specs.workflow import Workflow
 from control.specs.workload import Workload as WorkloadDocument
+from control.waiting import waiting_values
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ def check_documents(documents: Sequence[Document], around: Surroundings) -> tupl
         problems += document.problems(faults)
         if faults:
             continue
+        waiting = waiting_values(document, around.steps)
+        notes = [Fault(one.path, f"{one.value!r} waits for the {one.waits_for} issue; {one.note}") for one in waiting]
+        warnings += document.problems(notes)
         asks = asks_of(document, around.steps)
         problems += document.problems(_capacity(asks, around.nodes)) if around.nodes else []
         if asks and not around.nodes:

@@ -22,8 +22,9 @@ from control.kernel.plan import PutSpec
 from control.kernel.recover import end_plane, processes_of
 from control.kernel.store import Store
 from control.keys import ensure_api_key, ensure_secrets
-from control.preflight import check_state_directory, choose_port
+from control.preflight import Refused, check_state_directory, choose_port, exclusive
 from control.services import (
+    gateway_answers,
     mlflow_answers,
     ray_is_up,
     start_mlflow,
@@ -35,6 +36,8 @@ from control.specs.cluster import Cluster, Ports
 
 DOMAINS = ("scheduler", "registry", "router", "pipeline", "gateway")
 GATEWAY_SECONDS = 180.0
+AGAIN_SECONDS = 20.0
+"""How long a gateway on a Ray that looks well may stay silent before Ray is started again."""
 HTTP_TIMEOUT_SECONDS = 600.0
 
 Report = Callable[[str], None]
@@ -56,24 +59,48 @@ def up(home: Home, cluster: Cluster | None, report: Report) -> Up:
     Raises Refused before anything is started when the state or a port cannot be had.
     """
     check_state_directory(home)
-    store = Store(home.store_url)
-    cluster = cluster or _declared(store)
-    settings = _settings(home, cluster)
-    ensure_secrets(home)
-    if cluster is not None:
-        spec = cluster.model_dump(mode="json")
-        change = PutSpec(kind="Cluster", name=cluster.name, event="Declared", reason="biplane up", spec=spec)
-        store.commit((change,), who="plane", now=time.time())
-    started = []
-    if not mlflow_answers(settings):
-        report("MLflow server")
-        started.append("mlflow")
-        start_mlflow(home, settings)
-    if not ray_is_up(home, settings):
-        report("Ray" if cluster is None else f"Ray, with simulated node {cluster.spec.nodes[0].name}")
-        started.append("ray")
-        start_ray(home, settings, () if cluster is None else cluster.spec.nodes)
-    wait_for_mlflow(home, settings)
+    with exclusive(home):
+        store = Store(home.store_url)
+        declared = _declared(store)
+        cluster = cluster or declared
+        settings = _settings(home, cluster)
+        ensure_secrets(home)
+        healthy = ray_is_up(home, settings)
+        if cluster is not None:
+            if healthy and declared is not None and declared.spec.nodes != cluster.spec.nodes:
+                raise Refused("the plane runs with other nodes than the file declares; end it first: biplane down")
+            _declare(store, cluster)
+        nodes = () if cluster is None else cluster.spec.nodes
+        started = []
+        if not mlflow_answers(settings):
+            report("MLflow server")
+            started.append("mlflow")
+            start_mlflow(home, settings)
+        if not healthy:
+            report(f"Ray, with simulated node {nodes[0].name}" if nodes else "Ray")
+            started.append("ray")
+            start_ray(home, settings, nodes)
+        wait_for_mlflow(home, settings)
+        started += _ensure_control(home, settings, report)
+        if healthy and not gateway_answers(settings, AGAIN_SECONDS):
+            report("Ray again: the gateway does not answer")
+            started.append("ray")
+            start_ray(home, settings, nodes)
+            started += _ensure_control(home, settings, report)
+        wait_for_gateway(settings, GATEWAY_SECONDS)
+        # Last, so that the key that is shown once belongs to a plane that answers.
+        return Up(settings, ensure_api_key(home, store, now=time.time()), tuple(started))
+
+
+def _declare(store: Store, cluster: Cluster) -> None:
+    spec = cluster.model_dump(mode="json")
+    change = PutSpec(kind="Cluster", name=cluster.name, event="Declared", reason="biplane up", spec=spec)
+    store.commit((change,), who="plane", now=time.time())
+
+
+def _ensure_control(home: Home, settings: Settings, report: Report) -> list[str]:
+    """Serve and the control actors; which actors were made now. The gateway follows: its control actor asks for it."""
+    made = []
     with connected(home, settings):
         report("Serve")
         serve.start(
@@ -87,11 +114,9 @@ def up(home: Home, cluster: Cluster | None, report: Report) -> Up:
         for domain in DOMAINS:
             if _ensure_actor(domain):
                 report(f"control actor {domain}")
-                started.append(domain)
+                made.append(domain)
     report("gateway")
-    wait_for_gateway(settings, GATEWAY_SECONDS)
-    # Last, so that the key that is shown once belongs to a plane that answers.
-    return Up(settings, ensure_api_key(home, store, now=time.time()), tuple(started))
+    return made
 
 
 def down(home: Home) -> int:

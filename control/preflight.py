@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import socket
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -42,6 +44,14 @@ def check_state_directory(home: Home) -> None:
             f"the disk of {home.path} has {free / 2**30:.1f} GiB free, {FREE_BYTES / 2**30:.0f} GiB are needed;"
             " free some, or set BIPLANE_HOME to a directory on another disk"
         )
+
+
+@contextlib.contextmanager
+def exclusive(home: Home) -> Iterator[None]:
+    """One `up` at a time on a state directory; the lock goes with the process that holds it."""
+    with (home.path / "up.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def make_private(directory: Path) -> None:

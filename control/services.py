@@ -31,6 +31,7 @@ def plane_environment(home: Home, settings: Settings) -> dict[str, str]:
     return {
         **os.environ,
         **home.environment,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",  # a job's `python` is this one
         MARK: home.plane_id,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
@@ -120,6 +121,15 @@ def wait_for_mlflow(home: Home, settings: Settings) -> None:
 
 def wait_for_gateway(settings: Settings, seconds: float) -> None:
     _wait_until(f"{settings.gateway_url}/healthz", seconds, "the gateway; see: biplane events")
+
+
+def gateway_answers(settings: Settings, seconds: float) -> bool:
+    """Whether the gateway answers within `seconds`."""
+    try:
+        wait_for_gateway(settings, seconds)
+    except Refused:
+        return False
+    return True
 
 
 def _declared(nodes: tuple[Node, ...]) -> list[str]:

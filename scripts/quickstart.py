@@ -19,7 +19,7 @@ from control.client import Client
 from control.kernel.home import Home
 from control.kernel.store import Object
 from control.preflight import Refused
-from control.specs.load import load_file
+from control.specs.load import load_text
 from control.specs.problem import SpecError
 from scripts.cli import show
 from scripts.cli.cluster import declared_cluster
@@ -27,6 +27,7 @@ from scripts.memory import peak_memory
 
 PIPELINE = Path(__file__).parents[1] / "examples" / "finetune.yaml"
 WAIT_SECONDS = 1800.0
+NODE_SECONDS = 60.0
 TABLE_SECONDS = 15.0
 """How long the gateway's replicas may take to read a newer table."""
 
@@ -62,7 +63,7 @@ def run(question: str | None, cluster: Path | None) -> dict[str, Any]:
     with peak_memory(home.plane_id) as peak:
         came_up = up(home, declared_cluster(cluster), lambda part: _say(f"starting {part}"))
         client = Client(home)
-        documents = load_file(PIPELINE)
+        documents = load_text(_fitting(PIPELINE.read_text(), _devices(client)), str(PIPELINE))
         (applied,) = client.apply(documents).applied
         reused = applied.outcome == "unchanged"
         finished = _finished(client, documents[0].name, reused=reused)
@@ -85,6 +86,23 @@ def run(question: str | None, cluster: Path | None) -> dict[str, Any]:
         "urls": came_up.settings.urls,
         "api_key_file": str(home.api_key_file),
     }
+
+
+def _devices(client: Client) -> int:
+    """How many devices the largest node has, once the scheduler has seen one."""
+    deadline = time.monotonic() + NODE_SECONDS
+    while not (nodes := client.get("Node")):
+        if time.monotonic() > deadline:
+            raise Failed("no node has joined; see: biplane status")
+        time.sleep(0.2)
+    return max(len(node.spec["devices"]) for node in nodes)
+
+
+def _fitting(pipeline: str, devices: int) -> str:
+    """The example, which trains on two devices, for a machine that has only one."""
+    if devices >= 2:
+        return pipeline
+    return pipeline.replace("nvidia.com/gpu: 2", "nvidia.com/gpu: 1").replace('value: "2"', 'value: "1"')
 
 
 def _finished(client: Client, workflow: str, *, reused: bool) -> Object:

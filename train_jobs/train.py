@@ -89,6 +89,8 @@ def main(request: StepRequest) -> dict[str, str]:
         "steps": str(trained["step"]),
         "seconds": f"{trained['seconds']:.1f}",
     }
+    if trained["warnings"]:
+        outputs["warnings"] = "; ".join(trained["warnings"])
     write_receipt(directory, outputs, files=[TRAINED, f"{MODEL}/{RECEIPT}", f"{MODEL}/{WEIGHTS}"])
     return outputs
 

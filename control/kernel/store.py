@@ -114,11 +114,7 @@ class Store:
         self._engine = sa.create_engine(url)
         if make_url(url).get_backend_name() == "sqlite":
             sa.event.listen(self._engine, "connect", _tune_sqlite)
-        try:
-            metadata.create_all(self._engine)
-        except sa.exc.DBAPIError:
-            # Somebody else was making the same tables; what is still missing is made now.
-            metadata.create_all(self._engine)
+        self._make_tables()
         with self._engine.begin() as connection:
             for name, value in (("schema", SCHEMA_VERSION), ("revision", 0)):
                 if connection.scalar(sa.select(counters.c.value).where(counters.c.name == name)) is None:
@@ -127,6 +123,13 @@ class Store:
         found = self._counter("schema")
         if found != SCHEMA_VERSION:
             raise WrongSchema(f"the store at {url} has schema {found}; this Biplane reads {SCHEMA_VERSION}")
+
+    def _make_tables(self) -> None:
+        """Make the tables that are missing. Others may be making them at the same time, each one first in turn."""
+        for _ in metadata.tables:
+            with contextlib.suppress(sa.exc.DBAPIError):
+                return metadata.create_all(self._engine)
+        return metadata.create_all(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()

@@ -93,21 +93,24 @@ def _deploy(task: Task, tasks: Mapping[str, TaskStatus], run: Run, outputs: Mapp
     """The registered version becomes the deployment of its model's name, in the same commit as the new state."""
     model, version = outputs["model"], int(outputs["version"])
     parameters = parameters_of(run, task, tasks)
-    document = {
-        "apiVersion": "biplane/v1",
-        "kind": "Deployment",
-        "metadata": {"name": model},
-        "spec": {
-            "model": model,
-            "version": version,
-            "replicas": int(parameters["replicas"]),
-            "engine": {"max_model_len": int(parameters["max-model-len"])},
-        },
-    }
     try:
-        spec = Deployment.model_validate(document).model_dump(mode="json")
+        spec = Deployment.model_validate(
+            {
+                "apiVersion": "biplane/v1",
+                "kind": "Deployment",
+                "metadata": {"name": model},
+                "spec": {
+                    "model": model,
+                    "version": version,
+                    "replicas": int(parameters["replicas"]),
+                    "engine": {"max_model_len": int(parameters["max-model-len"])},
+                },
+            }
+        ).model_dump(mode="json")
     except ValidationError as error:
         return Progress(TaskEvent.BROKE, f"its deployment cannot be: {error.errors()[0]['msg']}")
+    except ValueError as error:
+        return Progress(TaskEvent.BROKE, f"its deployment cannot be: {error}")
     reason = f"run {run.name} registered version {version}"
     record = PutSpec(kind="Deployment", name=model, event="Requested", reason=reason, spec=spec)
     return Progress(

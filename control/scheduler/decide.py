@@ -45,8 +45,9 @@ def _hold(workload: Workload, nodes: Mapping[str, Node], holders: list[Workload]
     if (len(lease.devices), lease.memory) != (workload.devices, workload.memory):
         return _lose(workload, Happening.CHANGED, "it asks for something else than it was given")
     room = Room.of(node, holders)
-    if lease.memory > room.memory or not set(lease.devices) <= {device.uuid for device in room.devices}:
-        return _lose(workload, Happening.NODE_LOST, f"{node.name} no longer has what it was given")
+    large = {device.uuid for device in room.devices if device.memory >= workload.device_memory}
+    if lease.memory > room.memory or not set(lease.devices) <= large:
+        return _lose(workload, Happening.NODE_LOST, f"{node.name} no longer has what it asks for where it was")
     return replace(
         workload,
         phase=TRANSITIONS[workload.phase, Happening.HOLDS],

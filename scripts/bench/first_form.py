@@ -20,10 +20,10 @@ from control.client import Client, NoPlane
 
 TOKENS = 32
 WARM_UP = 20
-ONE_BY_ONE = 200
-TOGETHER = 640
+ONE_BY_ONE = 150
+TOGETHER = 320
 CLIENTS = 32
-ROUNDS = 3
+ROUNDS = 2
 
 
 @dataclass(frozen=True)

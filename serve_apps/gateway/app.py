@@ -9,6 +9,7 @@ as it has read a table.
 import asyncio
 import contextlib
 import importlib
+import logging
 import random
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,8 @@ from serve_apps.gateway.routes import pick_arm
 from serve_apps.gateway.stream import EventRelay
 from serve_apps.gateway.table import PERIOD_SECONDS, Table, TableHolder
 from serve_apps.internal_key import read_internal_key
+
+log = logging.getLogger("biplane.gateway")
 
 DEFAULT_READER = "control.client:read_gateway_table"
 CHAT, MODELS, HEALTH = "/v1/chat/completions", "/v1/models", "/healthz"
@@ -75,6 +78,7 @@ class Gateway:
             # exception.
             if answer.started:
                 raise
+            log.exception("a request failed inside the gateway")
             await answer.error(errors.internal_error())
 
     async def _dispatch(self, scope: Scope, receive: Receive, answer: Answer) -> None:

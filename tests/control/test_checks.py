@@ -11,6 +11,7 @@ from control.specs.load import load_text
 from control.specs.problem import SpecError
 from tests.control.router.world import deployment
 from tests.control.scheduler.world import node
+from tests.control.specs.samples import broken
 from tests.fakes.plane import WORKFLOW
 
 GIB = 1 << 30
@@ -32,8 +33,9 @@ def documents(text: str) -> list[Document]:
     return load_text(text, "mine.yaml")
 
 
-def around(*nodes: int) -> Surroundings:
-    return Surroundings(False, BUILTIN, tuple(node(f"n{index}", count) for index, count in enumerate(nodes)), CLASSES)
+def around(*nodes: int, started: bool = False) -> Surroundings:
+    known = tuple(node(f"n{index}", count) for index, count in enumerate(nodes))
+    return Surroundings(started, BUILTIN, known, CLASSES)
 
 
 def refused(text: str, surroundings: Surroundings) -> list[str]:
@@ -77,6 +79,21 @@ def test_a_task_that_fits_nowhere_is_refused_at_its_line() -> None:
 def test_without_a_node_the_largest_ask_is_a_warning() -> None:
     (warning,) = check_documents(documents(deployment(replicas=4)), around())
     assert "4 device(s)" in str(warning)
+
+
+@pytest.mark.parametrize(("started", "why"), [(False, "no plane was started here"), (True, "no node has joined yet")])
+def test_the_warning_says_whether_the_plane_or_its_node_is_missing(started: bool, why: str) -> None:
+    (warning,) = check_documents(documents(WORKLOAD), around(started=started))
+    assert f": {why}: nothing says whether" in str(warning)
+
+
+def test_an_argument_that_its_step_refuses_until_later_is_a_warning_at_its_line() -> None:
+    arguments = "            arguments: {parameters: [{name: dataset, value: 's3://data/train.jsonl'}]}\n"
+    text = broken(WORKFLOW, "            template: preprocess\n", "            template: preprocess\n" + arguments)
+    (warning,) = check_documents(documents(text), around(4))
+    line = text.splitlines().index(arguments.rstrip("\n")) + 1
+    assert str(warning).startswith(f"mine.yaml:{line}: ")
+    assert "'s3://data/train.jsonl' waits for the operation issue; until then the step refuses it" in str(warning)
 
 
 def test_an_unknown_class_is_refused_with_the_nearest() -> None:

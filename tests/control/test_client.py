@@ -11,7 +11,7 @@ from control import client as client_module
 from control.client import Client, NoPlane, NotDeletable, NotFound, kind_of, read_gateway_table
 from control.kernel.home import Home
 from control.kernel.plan import Note
-from control.kernel.store import Event
+from control.kernel.store import Event, Object
 from control.specs.load import load_text
 from control.specs.problem import SpecError
 from tests.control.router.world import deployment
@@ -130,7 +130,7 @@ def test_waiting_tells_a_failure_from_success(client: Client, plane: Plane) -> N
     outcomes(client, WORKFLOW)
     plane.turn()
     plane.turn()
-    plane.drive.fail("step:tune-1:data:1", "ValueError: no")
+    plane.drive.fail(str(plane.step("data")), "ValueError: no")
     plane.turn()
     plane.turn()
     assert not client.wait("Run", "tune-1", timeout=5).well
@@ -188,3 +188,63 @@ def test_the_data_plane_reads_the_table_with_its_version(
 
 def test_the_cluster_is_a_document_like_any_other(client: Client) -> None:
     assert outcomes(client, CLUSTER) == ["unchanged"]
+
+
+def test_following_loses_no_event_of_a_burst(client: Client) -> None:
+    notes = [Note(kind="Thing", name="one", event="Noted", reason=str(number)) for number in range(250)]
+    client.store.commit(notes, who="test", now=1.0)
+    stream = client.follow("Thing", "one")
+    assert [next(stream).reason for _ in notes] == [note.reason for note in notes]
+
+
+def test_a_rerun_does_not_undo_an_apply_that_came_between(
+    client: Client, plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane.apply(WORKFLOW)
+    changed = WORKFLOW.replace(">= 0.9", ">= 0.5")
+    get = client.get
+
+    def get_slowly(kind: str, name: str | None = None) -> tuple[Object, ...]:
+        found = get(kind, name)
+        plane.apply(changed)
+        return found
+
+    monkeypatch.setattr(client, "get", get_slowly)
+    assert client.rerun("tune") == "tune-3"
+    assert ">= 0.5" in str(plane.only("Workflow").spec)
+    assert plane.only("Workflow").generation == 3
+
+
+def test_applying_the_same_file_after_a_rerun_starts_no_third_run(client: Client, plane: Plane) -> None:
+    outcomes(client, WORKFLOW)
+    assert client.rerun("tune") == "tune-2"
+    assert outcomes(client, WORKFLOW) == ["unchanged"]
+    plane.settle()
+    assert [o.name for o in client.get("Run")] == ["tune-2"]
+
+
+@pytest.mark.parametrize("applied_again", [False, True])
+def test_waiting_for_what_is_deleted_meanwhile_ends(client: Client, plane: Plane, applied_again: bool) -> None:
+    outcomes(client, WORKFLOW)
+    plane.turn()
+    plane.turn()
+
+    def delete(event: Event) -> None:
+        if event.event != "Started":
+            return
+        plane.delete("Workflow", "tune")
+        if applied_again:
+            plane.apply(WORKFLOW)
+        plane.turn()
+        plane.turn()
+
+    with pytest.raises(NotFound, match="Workflow tune was deleted meanwhile"):
+        client.wait("Workflow", "tune", timeout=5, on_event=delete)
+
+
+def test_a_plane_without_a_node_is_not_called_no_plane(client: Client, plane: Plane) -> None:
+    plane.drive.alive_nodes = []
+    plane.turn()
+    (warning,) = client.apply(load_text(deployment(), "mine.yaml")).warnings
+    assert "no node has joined yet: nothing says whether" in str(warning)
+    assert "no plane was started" not in str(warning)

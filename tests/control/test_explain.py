@@ -20,18 +20,19 @@ def test_a_workflow_that_waits_for_devices_leads_to_what_the_scheduler_said() ->
     plane.apply(WORKFLOW)
     plane.settle()
     found = told(plane, "Workflow")
+    workload = f"Workload/{plane.step('training').workload}"
     assert [about for _, about, _, _ in found] == [
         "Workflow/tune",
         "Run/tune-1",
         "task data",
         "task training",
-        "Workload/step.tune-1.training",
+        workload,
         "task evaluation",
         "task deployment",
     ]
     assert found[4] == (
         3,
-        "Workload/step.tune-1.training",
+        workload,
         "Pending",
         "sim-0 has 1 of its 8 H100-80GB free, 2 are asked for",
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from control.gateway.actor import Gateway
-from control.kernel.ids import LLM_PREFIX
+from control.kernel.ids import LLM_PREFIX, StepName, life_of, run_name
 from control.kernel.loop import Loop
 from control.kernel.plan import Effect, EnsureStep, PutSpec, Remove
 from control.kernel.present import AppState
@@ -19,6 +19,7 @@ from control.pipeline.actor import Pipeline
 from control.pipeline.state import Surroundings as PipelineSurroundings
 from control.registry.actor import Registry
 from control.router.actor import Router
+from control.router.decide import DRAIN_SECONDS
 from control.router.state import Surroundings as RouterSurroundings
 from control.scheduler.actor import Scheduler
 from control.specs.load import load_text
@@ -159,13 +160,19 @@ class Plane:
                 raise AssertionError(f"no such step: {other}")
 
     def settle(self, turns: int = 40) -> None:
-        """Let the plane and the world go on until neither changes anything."""
+        """Let the plane and the world go on until neither changes anything, however much time passes."""
+        rested = False
         for _ in range(turns):
             before = (self.store.revision(), len(self.drive.acts), self._world())
             self.turn()
             self.work()
-            if before == (self.store.revision(), len(self.drive.acts), self._world()):
+            if before != (self.store.revision(), len(self.drive.acts), self._world()):
+                rested = False
+                continue
+            if rested:
                 return
+            rested = True
+            self.clock.tick(DRAIN_SECONDS)
         raise AssertionError(f"still moving after {turns} turns")
 
     def until(self, holds: Callable[[], bool], turns: int = 30) -> None:
@@ -193,6 +200,12 @@ class Plane:
     def task(self, name: str, run: str = "tune-1") -> dict[str, Any]:
         found: dict[str, Any] = self.run(run).status["tasks"][name]
         return found
+
+    def step(self, task: str, attempt: int = 1, workflow: str = "tune") -> StepName:
+        """The name of an attempt at a task of the run that the workflow asks for now."""
+        found = self.store.get("Workflow", workflow)
+        assert found is not None
+        return StepName(run_name(found.name, found.generation), life_of(found.uid), task, attempt)
 
     def models(self) -> list[str]:
         """The served applications of models, ending ones too."""

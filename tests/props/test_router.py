@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from control.kernel.plan import Effect, EndApp
 from control.kernel.present import AppState
 from tests.control.router.world import DOMAINS, deployment, plane_with
 from tests.fakes.plane import Plane
@@ -51,13 +52,29 @@ happenings = st.sampled_from(
 )
 
 
+def routed(plane: Plane) -> list[str]:
+    """The URLs that the published table names."""
+    tables = plane.store.list("Table")
+    return [arm["url"] for table in tables for model in table.spec["models"].values() for arm in model["arms"]]
+
+
 @settings(max_examples=6, deadline=None)
 @given(st.lists(st.tuples(st.lists(st.sampled_from(DOMAINS), max_size=5), happenings), max_size=10))
 def test_an_arm_always_names_an_application_that_was_seen_running(
     story: list[tuple[list[str], Happening]],
 ) -> None:
-    """Domains take turns in any order between happenings; whatever the router publishes was true when it looked."""
+    """Domains take turns in any order between happenings; whatever the router publishes was true when it looked.
+
+    And no application is ended to which the table that the gateway's replicas hold still routes.
+    """
     plane = plane_with(1, deployment())
+    cut_off: list[str] = []
+
+    def watch(effect: Effect) -> None:
+        if isinstance(effect, EndApp) and (asked := plane.drive.asked.get(effect.app)):
+            cut_off.extend(url for url in routed(plane) if url.endswith(asked.route_prefix))
+
+    plane.drive.before_act = watch
     ran: set[str] = set()
     for turns, happen in story:
         happen(plane)
@@ -72,3 +89,4 @@ def test_an_arm_always_names_an_application_that_was_seen_running(
     plane.settle()
     holders = {o.name for o in plane.store.list("Workload")}
     assert len(holders) == len(plane.models()), "devices without an application, or one without devices"
+    assert cut_off == []

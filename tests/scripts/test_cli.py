@@ -194,7 +194,7 @@ def test_wait_for_what_failed_exits_with_failure(plane: Plane) -> None:
     plane.apply(WORKFLOW)
     plane.turn()
     plane.turn()
-    plane.drive.fail("step:tune-1:data:1", "ValueError: [no] rows")
+    plane.drive.fail(str(plane.step("data")), "ValueError: [no] rows")
     plane.turn()
     plane.turn()
     assert one("wait", "run/tune-1", code=FAILED)["well"] is False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from mlflow import MlflowClient
 
 from control.specs.step import StepRequest
 from train_jobs import prepare
@@ -17,9 +20,22 @@ from train_jobs.tokens import load_tokenizer, train_tokenizer
 MakeRequest = Callable[..., StepRequest]
 
 
+# Models this small are slower on several threads than on one, most of all beside other tests.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store with nothing in it: making its tables takes seconds, copying them does not."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_registered_models()
+    return path
+
+
 @pytest.fixture
-def request_for(tmp_path: Path) -> MakeRequest:
+def request_for(tmp_path: Path, empty_mlflow: Path) -> MakeRequest:
     """Builds requests of one run; each task has its own directory and every request the same MLflow store."""
+    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
 
     def build(task: str, key: str = "", **parameters: str) -> StepRequest:
         directory = tmp_path / task

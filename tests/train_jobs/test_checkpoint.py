@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,23 @@ def weights(trained: Trained) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in trained.model.state_dict().items()}
 
 
+@pytest.fixture(scope="session")
+def twenty(small: tuple[Any, Batches], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained]:
+    """Twenty steps without a break: the checkpoints, which no test may touch, and what came of it."""
+    directory = tmp_path_factory.mktemp("twenty")
+    return directory, run(small, directory, 20)
+
+
+@pytest.fixture
+def checkpoints(twenty: tuple[Path, Trained], tmp_path: Path) -> Path:
+    """A copy of the checkpoints of twenty steps, to be damaged."""
+    return shutil.copytree(twenty[0], tmp_path / "checkpoints")
+
+
 def test_ten_steps_and_ten_more_from_the_checkpoint_equal_twenty_bit_for_bit(
-    small: tuple[Any, Batches], tmp_path: Path
+    small: tuple[Any, Batches], twenty: tuple[Path, Trained], tmp_path: Path
 ) -> None:
-    whole = weights(run(small, tmp_path / "whole", 20))
+    whole = weights(twenty[1])
     with pytest.raises(KeyboardInterrupt):
         run(small, tmp_path / "parts", 10)
     assert latest_good(tmp_path / "parts").path == tmp_path / "parts" / "step-00000010"
@@ -52,46 +66,42 @@ def test_ten_steps_and_ten_more_from_the_checkpoint_equal_twenty_bit_for_bit(
         assert torch.equal(tensor, whole[name]), name
 
 
-def test_a_finished_training_starts_again_with_nothing_to_do(small: tuple[Any, Batches], tmp_path: Path) -> None:
-    first, again = run(small, tmp_path, 20), run(small, tmp_path, 20)
-    assert again.progress == first.progress
+def test_a_finished_training_starts_again_with_nothing_to_do(
+    small: tuple[Any, Batches], twenty: tuple[Path, Trained], checkpoints: Path
+) -> None:
+    assert run(small, checkpoints, 20).progress == twenty[1].progress
 
 
 @pytest.mark.parametrize("name", [MODEL, OPTIMIZER])
 def test_a_truncated_file_is_named_and_the_checkpoint_before_it_is_used(
-    small: tuple[Any, Batches], tmp_path: Path, name: str
+    small: tuple[Any, Batches], checkpoints: Path, name: str
 ) -> None:
     """The disk filled up while the last checkpoint was copied: one of its files ends too early."""
-    run(small, tmp_path, 20)
-    damaged = tmp_path / "step-00000020" / name
+    damaged = checkpoints / "step-00000020" / name
     damaged.write_bytes(damaged.read_bytes()[:-100])
-    found = latest_good(tmp_path)
-    assert found.path == tmp_path / "step-00000010"
+    found = latest_good(checkpoints)
+    assert found.path == checkpoints / "step-00000010"
     (warning,) = found.warnings
     assert f"step-00000020/{name} has" in warning
-    assert run(small, tmp_path, 20).warnings == (warning,)
+    assert run(small, checkpoints, 20).warnings == (warning,)
 
 
-def test_a_flipped_byte_is_noticed(small: tuple[Any, Batches], tmp_path: Path) -> None:
-    run(small, tmp_path, 20)
-    damaged = tmp_path / "step-00000020" / MODEL
+def test_a_flipped_byte_is_noticed(checkpoints: Path) -> None:
+    damaged = checkpoints / "step-00000020" / MODEL
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1
     damaged.write_bytes(content)
-    assert "SHA-256 differs" in latest_good(tmp_path).warnings[0]
+    assert "SHA-256 differs" in latest_good(checkpoints).warnings[0]
 
 
 @pytest.mark.parametrize("content", [None, "", '{"outputs": {}'])
-def test_a_checkpoint_without_a_readable_receipt_does_not_count(
-    small: tuple[Any, Batches], tmp_path: Path, content: str | None
-) -> None:
-    run(small, tmp_path, 20)
-    receipt = tmp_path / "step-00000020" / RECEIPT
+def test_a_checkpoint_without_a_readable_receipt_does_not_count(checkpoints: Path, content: str | None) -> None:
+    receipt = checkpoints / "step-00000020" / RECEIPT
     receipt.unlink()
     if content is not None:
         receipt.write_text(content, encoding="utf-8")
-    found = latest_good(tmp_path)
-    assert found.path == tmp_path / "step-00000010"
+    found = latest_good(checkpoints)
+    assert found.path == checkpoints / "step-00000010"
     assert "step-00000020" in found.warnings[0]
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+
+import pytest
 
 from control.gateway.decide import decide
 from control.gateway.state import Snapshot
-from control.kernel.plan import Create, EnsureApp, PutSpec
+from control.kernel.ids import GATEWAY_APP
+from control.kernel.plan import Create, EndApp, EnsureApp, PutSpec
 from control.kernel.present import AppState
 from serve_apps.gateway.table import parse_table
 from tests.control.router.world import deployment, plane_with
@@ -37,6 +41,27 @@ def test_the_gateway_application_is_asked_for_when_it_is_not_there() -> None:
     (effect,) = decide(Snapshot({}, {}, {"models": {}, "keys": {}}, AppState.ABSENT, "/k")).effects
     assert isinstance(effect, EnsureApp)
     assert (effect.app, effect.route_prefix, effect.args) == ("gateway", "/", {"internal_key_file": "/k"})
+
+
+def test_a_gateway_application_that_failed_is_ended_and_asked_for_again() -> None:
+    plane = plane_with(0)
+    plane.turn()
+    plane.drive.turn_app(GATEWAY_APP, AppState.FAILED, "the port is taken")
+    plane.turn()
+    assert plane.drive.serve[GATEWAY_APP].state is AppState.ENDING
+    plane.turn()
+    plane.drive.remove_ended_apps()
+    plane.turn()
+    asked = [type(effect) for effect in plane.drive.acts]
+    assert asked == [EnsureApp, EndApp, EnsureApp]
+    assert plane.drive.serve[GATEWAY_APP].state is AppState.STARTING
+
+
+@pytest.mark.parametrize("state", AppState)
+def test_a_gateway_application_is_touched_only_when_it_is_absent_or_failed(state: AppState) -> None:
+    effects = decide(replace(EMPTY, app=state)).effects
+    expected = {AppState.ABSENT: [EnsureApp], AppState.FAILED: [EndApp]}
+    assert [type(effect) for effect in effects] == expected.get(state, [])
 
 
 def test_nothing_is_published_again_when_nothing_changed() -> None:

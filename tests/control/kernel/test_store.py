@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -226,3 +227,37 @@ def test_two_processes_that_write_at_once_lose_nothing(store: Store, url: str) -
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
     assert_nothing_is_lost(store, ["p1", "p2"])
+
+
+def test_events_after_a_number_are_the_first_that_follow_it(store: Store) -> None:
+    write(store, *(note(reason=str(number)) for number in range(5)))
+    first = store.events()[0].seq
+    assert [event.reason for event in store.events(after=first, limit=2)] == ["1", "2"]
+    assert [event.reason for event in store.events(after=0, limit=2)] == ["0", "1"]
+    assert [event.reason for event in store.events(limit=2)] == ["3", "4"]
+
+
+def test_asking_again_for_the_same_spec_makes_a_new_generation(store: Store) -> None:
+    write(store, put(a=1))
+    write(store, replace(put(a=1), again=True))
+    found = store.get("Thing", "one")
+    assert found is not None
+    assert (found.generation, found.spec) == (2, {"a": 1})
+    assert len(store.events()) == 2
+
+
+def test_threads_that_open_a_new_store_at_once_all_get_it(url: str) -> None:
+    failed: list[Exception] = []
+
+    def open_it() -> None:
+        try:
+            Store(url).close()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failed == []

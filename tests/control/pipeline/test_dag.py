@@ -308,3 +308,41 @@ def test_a_bad_default_of_a_step_type_is_a_fault_of_the_task_that_uses_it() -> N
     assert faults(dag("{name: a, template: own}"), table) == [
         f"f.yaml:8: spec.templates[d].dag.tasks[a].template: {message}"
     ]
+
+
+COUNT = "a whole number, 1 or more"
+LABEL = "a name of at most 63 lower-case letters, digits and dashes, not starting or ending with a dash"
+
+
+def deploying(name: str, value: str) -> str:
+    given = f"{{name: model-dir, value: /m}}, {{name: run-id, value: r}}, {{name: {name}, value: {value!r}}}"
+    return dag("{name: t, template: deploy-model, arguments: {parameters: [\n" + given + "]}}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("replicas", "two", COUNT),
+        ("replicas", "0", COUNT),
+        ("replicas", "-1", COUNT),
+        ("replicas", "1.5", COUNT),
+        ("replicas", "", COUNT),
+        ("replicas", "²", COUNT),
+        ("max-model-len", "long", COUNT),
+        ("max-model-len", "0", COUNT),
+        ("model-name", "My_Model", LABEL),
+        ("model-name", "", LABEL),
+        ("model-name", "a" * 64, LABEL),
+    ],
+)
+def test_an_argument_of_the_wrong_form_is_refused_at_its_line(name: str, value: str, expected: str) -> None:
+    path = f"spec.templates[d].dag.tasks[t].arguments.parameters[{name}].value"
+    assert faults(deploying(name, value)) == [f"f.yaml:9: {path}: '{name}' is {value!r}; expected {expected}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("replicas", "2"), ("max-model-len", "4096"), ("model-name", "my-model-1"), ("model-name", "{{workflow.name}}")],
+)
+def test_an_argument_of_the_right_form_passes(name: str, value: str) -> None:
+    assert faults(deploying(name, value)) == []

@@ -10,6 +10,7 @@ from control.kernel.ids import APP_WORKLOAD_PREFIX, STEP_WORKLOAD_PREFIX
 from control.kernel.plan import EndStep, EnsureStep
 from control.kernel.present import AppState
 from control.pipeline.progress import MAX_ATTEMPTS
+from tests.control.router.world import deployment
 from tests.fakes.plane import GATEWAY, WORKFLOW, Plane
 
 
@@ -26,13 +27,19 @@ def started(plane: Plane, task: str) -> list[EnsureStep]:
 
 def running(plane: Plane, task: str, attempt: int = 1) -> str:
     """Go on until an attempt at a task runs; its actor."""
-    actor = f"step:tune-1:{task}:{attempt}"
+    actor = str(plane.step(task, attempt))
     for _ in range(30):
         if actor in plane.drive.alive:
             return actor
         plane.work()
         plane.turn()
     raise AssertionError(f"{actor} never ran: {plane.run().status}")
+
+
+def deploying_as(name: str, value: str, text: str = WORKFLOW) -> str:
+    """The workflow with one argument of its deployment given."""
+    arguments = f"            arguments: {{parameters: [{{name: {name}, value: '{value}'}}]}}\n"
+    return text.replace('            when: "', f'{arguments}            when: "')
 
 
 def leftovers(plane: Plane) -> tuple[list[str], list[str]]:
@@ -113,7 +120,7 @@ def test_when_the_gate_is_false_the_deployment_is_skipped_with_the_reason(plane:
 def test_when_a_steps_process_is_killed_the_next_attempt_goes_on_in_the_same_directory(plane: Plane) -> None:
     plane.apply(WORKFLOW)
     plane.drive.kill(running(plane, "training"))
-    plane.until(lambda: "step:tune-1:training:2" in plane.drive.alive)
+    plane.until(lambda: str(plane.step("training", 2)) in plane.drive.alive)
     first, second = started(plane, "training")
     assert first.request == second.request
     assert "attempt 1 is gone" in plane.task("training")["reason"]
@@ -192,6 +199,7 @@ def test_when_the_workflow_is_deleted_its_run_goes_and_its_actors_and_devices_wi
 def test_devices_go_back_only_after_the_actor_that_used_them_is_gone(plane: Plane) -> None:
     plane.apply(WORKFLOW)
     running(plane, "training")
+    step = plane.step("training")
     plane.delete("Workflow", "tune")
 
     def refuse(effect: object) -> None:
@@ -201,7 +209,7 @@ def test_devices_go_back_only_after_the_actor_that_used_them_is_gone(plane: Plan
     plane.drive.before_act = refuse
     for _ in range(4):
         plane.turn()
-    assert leftovers(plane) == (["step:tune-1:training:1"], ["step.tune-1.training"])
+    assert leftovers(plane) == ([str(step)], [step.workload])
     plane.drive.before_act = lambda effect: None
     plane.settle()
     assert leftovers(plane) == ([], [])
@@ -276,3 +284,79 @@ def test_a_task_may_have_a_name_that_no_workload_could_have(plane: Plane) -> Non
     plane.apply(WORKFLOW.replace("training", "Fine_Tune"))
     plane.settle()
     assert plane.run().status["phase"] == "Succeeded"
+
+
+@pytest.mark.parametrize(("name", "value"), [("replicas", "two"), ("replicas", "0"), ("model-name", "My_Model")])
+def test_a_wrong_argument_of_deploy_model_fails_that_run_and_no_other(plane: Plane, name: str, value: str) -> None:
+    """The workflow was stored by a Biplane that did not look at the argument."""
+    plane.apply(deploying_as(name, value))
+    plane.apply(WORKFLOW.replace("name: tune", "name: other"))
+    plane.settle()
+    assert plane.run().status["phase"] == "Failed"
+    assert value in plane.run().status["reason"]
+    assert plane.run("other-1").status["phase"] == "Succeeded"
+
+
+def test_a_name_that_only_the_run_knows_to_be_wrong_fails_it_with_what_is_right(plane: Plane) -> None:
+    given = "  entrypoint: steps\n  arguments: {parameters: [{name: model, value: My_Model}]}\n"
+    text = deploying_as("model-name", "{{workflow.parameters.model}}")
+    plane.apply(text.replace("  entrypoint: steps\n", given))
+    plane.settle()
+    assert plane.run().status["phase"] == "Failed"
+    assert "found 'My_Model'; expected a name of at most 63" in plane.task("deployment")["reason"]
+    assert plane.store.list("Deployment") == ()
+
+
+def test_a_run_does_not_wait_for_a_version_that_somebody_replaced_while_it_came_up(plane: Plane) -> None:
+    both = deploying_as("model-name", "shared")
+    plane.apply(both)
+    plane.settle()
+    plane.apply(both.replace("name: tune", "name: other"))
+    for _ in range(60):
+        plane.turn()
+        for actor, step in list(plane.drive.alive.items()):
+            plane.drive.finish(actor, **plane.outputs(step))
+        if plane.only("Deployment").spec["spec"]["version"] == 2:
+            break
+    plane.apply(deployment(version=1).replace("chat", "shared"))
+    plane.settle()
+    run = plane.run("other-1").status
+    reason = "deployment: deployment shared was changed to version 1 meanwhile"
+    assert (run["phase"], run["reason"]) == ("Failed", reason)
+    assert plane.run("tune-1").status["phase"] == "Succeeded"
+
+
+def test_an_actor_of_a_deleted_workflow_is_never_taken_for_one_of_its_successor(plane: Plane) -> None:
+    """Ray is slow to end the old actor, and the workflow is applied again before it did."""
+    plane.apply(WORKFLOW)
+    running(plane, "data")
+    old = plane.step("data")
+    plane.delete("Workflow", "tune")
+    plane.apply(WORKFLOW)
+    new = plane.step("data")
+    directory = plane.drive.alive[str(old)].request.directory
+
+    def refuse(effect: object) -> None:
+        if isinstance(effect, EndStep):
+            raise OSError("Ray is slow")
+
+    plane.drive.before_act = refuse
+    for _ in range(3):
+        plane.turn()
+    assert sorted(plane.drive.alive) == sorted([str(old), str(new)])
+    plane.drive.before_act = lambda effect: None
+    plane.turn()
+    assert list(plane.drive.alive) == [str(new)]
+    assert plane.drive.alive[str(new)].request.directory != directory
+
+
+@pytest.mark.parametrize("name", ["replicas", "max-model-len"])
+def test_a_count_that_only_the_run_knows_to_be_wrong_fails_that_run_and_no_other(name: str) -> None:
+    plane = Plane()
+    given = "  entrypoint: steps\n  arguments: {parameters: [{name: count, value: two}]}\n"
+    text = deploying_as(name, "{{workflow.parameters.count}}").replace("  entrypoint: steps\n", given)
+    plane.apply(text)
+    plane.apply(WORKFLOW.replace("name: tune", "name: other"))
+    plane.settle()
+    assert plane.run().status["phase"] == "Failed"
+    assert plane.run("other-1").status["phase"] == "Succeeded"

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from control.kernel.ids import StepName, life_of
 from control.kernel.placement import Placement
 from control.kernel.plan import Create, EndStep, EnsureStep, Plan, PutSpec, PutStatus
 from control.kernel.present import StepState, StepView
@@ -39,6 +40,7 @@ DONE = {
 }
 REGISTERED = {"model": "tune", "version": "1", "deployment": "tune"}
 HELD = Placement("why", "n0", "sim-gpu", ("d0", "d1"))
+UID = "0123456789abcdef" * 2
 
 
 def graph() -> Graph:
@@ -58,22 +60,26 @@ def look(
     generation: int = 1,
 ) -> Snapshot:
     """A running run of generation 1 of a workflow that is at `generation`."""
-    run = Run("tune-1", 5, "tune", "u" * 32, 1, GRAPH, "", {}, RunPhase.RUNNING, tasks, {"phase": "Running"})
+    run = Run("tune-1", 5, "tune", UID, 1, GRAPH, "", {}, RunPhase.RUNNING, tasks, {"phase": "Running"})
     steps = steps or {}
     return Snapshot(
         now=10.0,
-        workflows=(Workflow("tune", "u" * 32, generation, {}),),
+        workflows=(Workflow("tune", UID, generation, {}),),
         runs=(run,),
         steps=steps,
         actors=frozenset(actor for actor, step in steps.items() if step.state is StepState.RUNNING),
-        placements={} if placement is None else {"step.tune-1.training": placement},
+        placements={} if placement is None else {name_of("training").workload: placement},
         deployments=deployments or {},
         surroundings=Surroundings("/runs", "http://mlflow"),
     )
 
 
+def name_of(task: str, attempt: int = 1) -> StepName:
+    return StepName("tune-1", life_of(UID), task, attempt)
+
+
 def step(task: str, state: StepState, attempt: int = 1, **outputs: str) -> dict[str, StepView]:
-    return {f"step:tune-1:{task}:{attempt}": StepView(state, outputs, "broken" if state is StepState.FAILED else "")}
+    return {str(name_of(task, attempt)): StepView(state, outputs, "broken" if state is StepState.FAILED else "")}
 
 
 def upto(task: str, status: TaskStatus) -> dict[str, TaskStatus]:
@@ -101,7 +107,7 @@ REACHED: dict[tuple[TaskState, TaskEvent], tuple[str, Snapshot]] = {
     (TaskState.PLACING, TaskEvent.CANCEL): ("training", look(upto("training", PLACING), generation=2)),
     (TaskState.RUNNING, TaskEvent.DONE): (
         "data",
-        look({"data": RUNNING}, {"step:tune-1:data:1": StepView(StepState.SUCCEEDED, {"dataset-dir": "/d"})}),
+        look({"data": RUNNING}, {str(name_of("data")): StepView(StepState.SUCCEEDED, {"dataset-dir": "/d"})}),
     ),
     (TaskState.RUNNING, TaskEvent.DONE_DEPLOYS): (
         "deployment",
@@ -158,21 +164,29 @@ def test_the_deployment_is_wanted_in_the_same_commit_as_the_state_that_waits_for
     plan = decide(REACHED[TaskState.RUNNING, TaskEvent.DONE_DEPLOYS][1])
     (wanted,) = [record for record in plan.records if isinstance(record, PutSpec)]
     assert (wanted.kind, wanted.name) == ("Deployment", "tune")
-    assert wanted.spec["spec"] == {"model": "tune", "version": 1, "replicas": 1, "engine": {"max_model_len": 256}}
+    assert wanted.spec["spec"] == {
+        "model": "tune",
+        "version": 1,
+        "replicas": 1,
+        "devices": 1,
+        "memory": 0,
+        "priority_class": None,
+        "engine": {"max_model_len": 256},
+    }
     assert wanted.reason == "run tune-1 registered version 1"
 
 
 def test_a_task_that_needs_devices_asks_for_them_when_it_is_placed_and_is_not_started() -> None:
     plan = decide(REACHED[TaskState.WAITING, TaskEvent.NEEDS_DEVICES][1])
     (asked,) = [record for record in plan.records if isinstance(record, Create)]
-    assert (asked.kind, asked.name, asked.spec["spec"]["devices"]) == ("Workload", "step.tune-1.training", 2)
+    assert (asked.kind, asked.name, asked.spec["spec"]["devices"]) == ("Workload", name_of("training").workload, 2)
     assert plan.effects == ()
 
 
 def test_a_running_task_without_its_actor_is_started_and_with_it_left_alone() -> None:
     (start,) = decide(look({"data": RUNNING})).effects
     assert isinstance(start, EnsureStep)
-    assert start.actor == "step:tune-1:data:1"
+    assert start.actor == str(name_of("data"))
     assert decide(look({"data": RUNNING}, step("data", StepState.RUNNING))).effects == ()
 
 
@@ -181,9 +195,34 @@ def test_a_running_task_whose_lease_points_at_a_node_that_is_gone_waits_for_the_
 
 
 def test_a_step_actor_that_no_task_needs_is_ended() -> None:
-    strange = look(upto("training", PLACING), {"step:tune-1:data:1": StepView(StepState.RUNNING)}, HELD)
+    strange = look(upto("training", PLACING), step("data", StepState.RUNNING), HELD)
     (end,) = [effect for effect in decide(strange).effects if isinstance(effect, EndStep)]
-    assert end.actor == "step:tune-1:data:1"
+    assert end.actor == str(name_of("data"))
+
+
+def deploying(view: DeploymentView) -> TaskStatus:
+    """The task that waits for version 1 of its deployment, after one look at it."""
+    return status_of(decide(look(upto("deployment", DEPLOYING), deployments={"tune": view})), "deployment")
+
+
+def test_a_deployment_that_was_changed_to_another_version_fails_the_task_with_that_reason() -> None:
+    for other in (DeploymentView(2, "Ready", "", frozenset({2})), DeploymentView(2, "Starting", "", frozenset({1}))):
+        found = deploying(other)
+        assert found.state is TaskState.FAILED
+        assert found.reason == "deployment tune was changed to version 2 meanwhile"
+
+
+def test_a_deployment_that_wants_the_latest_version_is_waited_for_until_it_has_the_task_s() -> None:
+    assert deploying(DeploymentView(None, "Starting", "soon", frozenset())).state is TaskState.DEPLOYING
+    assert deploying(DeploymentView(None, "Ready", "", frozenset({1}))).state is TaskState.SUCCEEDED
+
+
+def test_an_actor_of_another_life_of_the_run_is_ended_and_its_own_started() -> None:
+    old = str(replace(name_of("data"), life="ffffffff"))
+    start, end = decide(look({"data": RUNNING}, {old: StepView(StepState.RUNNING)})).effects
+    assert isinstance(start, EnsureStep)
+    assert isinstance(end, EndStep)
+    assert (start.actor, end.actor) == (str(name_of("data")), old)
 
 
 def test_a_status_is_read_back_as_it_was_stored() -> None:

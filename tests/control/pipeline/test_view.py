@@ -39,10 +39,11 @@ def test_a_run_is_read_back_with_its_graph_and_what_its_tasks_came_to() -> None:
 def test_only_the_present_attempt_of_a_running_task_is_looked_at() -> None:
     plane = Plane()
     plane.apply(WORKFLOW)
-    plane.until(lambda: "step:tune-1:data:1" in plane.drive.alive)
-    plane.drive.kill("step:tune-1:data:1")
-    plane.until(lambda: "step:tune-1:data:2" in plane.drive.alive)
-    assert {actor: step.state for actor, step in look(plane).steps.items()} == {"step:tune-1:data:2": StepState.RUNNING}
+    first, second = str(plane.step("data", 1)), str(plane.step("data", 2))
+    plane.until(lambda: first in plane.drive.alive)
+    plane.drive.kill(first)
+    plane.until(lambda: second in plane.drive.alive)
+    assert {actor: step.state for actor, step in look(plane).steps.items()} == {second: StepState.RUNNING}
 
 
 def test_a_deployment_s_status_counts_only_for_the_generation_of_which_it_speaks() -> None:
@@ -50,9 +51,17 @@ def test_a_deployment_s_status_counts_only_for_the_generation_of_which_it_speaks
     plane.apply(WORKFLOW)
     plane.settle()
     assert look(plane).deployments["tune"].versions == {1}
-    plane.apply(deployment(version=1).replace("chat", "tune"))
+    plane.apply(deployment(version=1, length=512).replace("chat", "tune"))
     assert look(plane).deployments["tune"].versions == frozenset()
     assert look(plane).deployments["tune"].reason == "the router has not looked at it yet"
+
+
+def test_the_version_that_a_deployment_wants_is_seen_before_the_router_looked_at_it() -> None:
+    plane = Plane()
+    plane.apply(deployment(version=3))
+    assert look(plane).deployments["chat"].wanted == 3
+    plane.apply(deployment())
+    assert look(plane).deployments["chat"].wanted is None
 
 
 def test_a_step_template_takes_the_place_of_the_built_in_one() -> None:

@@ -9,6 +9,7 @@ import pytest
 from control.kernel.ids import AppName
 from control.kernel.plan import EndApp, EnsureApp
 from control.kernel.present import AppState
+from control.router.decide import DRAIN_SECONDS
 from tests.control.router.world import deployment, phase, plane_with, serving, status, workloads
 from tests.fakes.plane import Plane
 
@@ -33,6 +34,14 @@ def starting(plane: Plane, version: int) -> str:
     plane.until(lambda: any(app.startswith(f"llm:chat:{version}:") for app in plane.drive.serve))
     plane.turn()
     return app_of(plane, version)
+
+
+def drained(plane: Plane) -> None:
+    """Go on until the table is published, its readers had their time, and the router looked again."""
+    plane.turn()
+    plane.turn()
+    plane.clock.tick(DRAIN_SECONDS)
+    plane.turn()
 
 
 def test_latest_is_the_highest_version_there_is() -> None:
@@ -104,8 +113,7 @@ def test_the_devices_of_the_old_version_go_back_only_after_its_application_is_go
     plane.mlflow.register("chat", "second")
     new = starting(plane, 2)
     plane.drive.turn_app(new, AppState.RUNNING)
-    for _ in range(4):
-        plane.turn()
+    drained(plane)
     assert plane.drive.serve[app_of(plane, 1)].state is AppState.ENDING
     assert len(workloads(plane)) == 2
     plane.drive.remove_ended_apps()
@@ -118,9 +126,42 @@ def test_the_devices_of_the_old_version_go_back_only_after_its_application_is_go
 def test_an_application_that_is_going_is_not_ended_again() -> None:
     plane = ready(plane_with(1, deployment()))
     plane.delete("Deployment", "chat")
+    drained(plane)
     for _ in range(4):
         plane.turn()
     assert sum(isinstance(effect, EndApp) for effect in plane.drive.acts) == 1
+
+
+def test_an_application_is_ended_only_when_the_published_table_does_not_route_to_it() -> None:
+    """The gateway's control actor is late, or dead: its replicas go on with the table that they have."""
+    plane = ready(plane_with(1, deployment()))
+    old = app_of(plane, 1)
+    plane.mlflow.register("chat", "second")
+    plane.drive.turn_app(starting(plane, 2), AppState.RUNNING)
+    for _ in range(3):
+        plane.turn("router")
+        plane.clock.tick(DRAIN_SECONDS)
+        assert serving(plane) == [2]
+        assert plane.drive.serve[old].state is AppState.RUNNING
+    plane.turn("gateway")
+    plane.clock.tick(DRAIN_SECONDS)
+    plane.turn("router")
+    assert plane.drive.serve[old].state is AppState.ENDING
+
+
+def test_an_application_goes_on_while_replicas_may_still_hold_the_table_that_routes_to_it() -> None:
+    plane = ready(plane_with(1, deployment()))
+    old = app_of(plane, 1)
+    plane.mlflow.register("chat", "second")
+    plane.drive.turn_app(starting(plane, 2), AppState.RUNNING)
+    generation = plane.only("Table").generation
+    plane.until(lambda: plane.only("Table").generation > generation)
+    published = plane.clock()
+    while plane.clock() - published < DRAIN_SECONDS - 1:
+        plane.turn()
+        assert plane.drive.serve[old].state is AppState.RUNNING
+    plane.turn()
+    assert plane.drive.serve[old].state is AppState.ENDING
 
 
 def test_other_settings_make_a_second_application_beside_the_first() -> None:

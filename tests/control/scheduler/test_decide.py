@@ -11,7 +11,7 @@ from control.kernel.plan import PutSpec, PutStatus, Remove
 from control.scheduler.decide import decide
 from control.scheduler.fit import refusals_when_empty
 from control.scheduler.state import TRANSITIONS, Happening, Phase, Workload
-from tests.control.scheduler.world import by_name, leased, node, settled, snapshot, workload
+from tests.control.scheduler.world import GIB, by_name, leased, node, settled, snapshot, workload
 
 FULL = workload("full", devices=3, memory=48, priority="critical-inference")
 
@@ -131,6 +131,48 @@ def test_when_its_node_comes_back_with_fewer_devices_the_lease_ends() -> None:
     assert (found.phase, found.lease) == (Phase.PENDING, None)
 
 
+def test_when_its_node_comes_back_with_less_memory_the_lease_ends() -> None:
+    held = leased(workload(memory=48), nodes=[node()])
+    found = by_name(settled(snapshot([node(memory=32)], held)))["w"]
+    assert (found.phase, found.lease) == (Phase.PENDING, None)
+    assert found.reason == "n0 has 32 GiB of memory, 48 GiB are asked for"
+
+
+def test_when_its_node_comes_back_smaller_the_higher_priority_keeps_its_lease() -> None:
+    two = [workload("low", memory=32, priority="batch-scoring"), workload("high", memory=32)]
+    found = by_name(settled(snapshot([node(memory=32)], leased(*two, nodes=[node()]))))
+    assert (found["high"].phase, found["low"].phase) == (Phase.LEASED, Phase.PENDING)
+
+
+@pytest.mark.parametrize(
+    ("devices", "memory", "reason"),
+    [
+        (3, 500, "n0 has 64 GiB of memory, 500 GiB are asked for"),
+        (5, 0, "n0 has 4 H100, 5 are asked for"),
+    ],
+)
+def test_a_changed_workload_does_not_keep_a_lease_that_no_longer_fits_it(
+    devices: int, memory: int, reason: str
+) -> None:
+    (held,) = leased(workload(devices=1), nodes=[node()])
+    changed = replace(held, devices=devices, memory=memory * GIB)
+    found = by_name(settled(snapshot([node()], [changed])))["w"]
+    assert (found.phase, found.lease, found.reason) == (Phase.PENDING, None, reason)
+
+
+def test_a_changed_workload_that_still_fits_is_leased_what_it_asks_for_now() -> None:
+    (held,) = leased(workload(devices=1), nodes=[node()])
+    found = by_name(settled(snapshot([node()], [replace(held, devices=3, memory=GIB)])))["w"]
+    assert found.lease is not None
+    assert (found.phase, len(found.lease.devices), found.lease.memory) == (Phase.LEASED, 3, GIB)
+
+
+def test_what_a_changed_workload_gave_up_goes_to_who_fits() -> None:
+    (held,) = leased(workload("held", 4), nodes=[node()])
+    found = by_name(settled(snapshot([node()], [replace(held, devices=9), workload("next", 4)])))
+    assert (found["held"].phase, found["next"].phase) == (Phase.PENDING, Phase.LEASED)
+
+
 def test_every_status_is_written_at_the_revision_that_was_seen() -> None:
     plan = decide(snapshot([node()], [workload()]))
     (record,) = plan.records
@@ -161,6 +203,10 @@ REACHED = {
     (Phase.PENDING, Happening.FITS): ([node()], [workload()]),
     (Phase.PENDING, Happening.DOES_NOT_FIT): ([node()], [workload(devices=9)]),
     (Phase.LEASED, Happening.HOLDS): ([node()], leased(workload(), nodes=[node()])),
+    (Phase.LEASED, Happening.CHANGED): (
+        [node()],
+        [replace(held, devices=9) for held in leased(workload(), nodes=[node()])],
+    ),
     (Phase.LEASED, Happening.NODE_LOST): ([node("n1", 0)], leased(workload(), nodes=[node()])),
 }
 
@@ -178,3 +224,14 @@ def test_every_pair_of_phase_and_happening_has_its_next_phase_or_cannot_be(phase
 @pytest.mark.parametrize("phase", Phase)
 def test_a_phase_holds_devices_exactly_when_it_has_a_lease(phase: Phase) -> None:
     assert phase.holds_devices is (phase is Phase.LEASED)
+
+
+def test_a_workload_that_now_asks_for_larger_devices_gives_up_its_lease() -> None:
+    (held,) = leased(workload(devices=1), nodes=[node(each=40)])
+    found = by_name(settled(snapshot([node(each=40)], [replace(held, device_memory=80 * GIB)])))["w"]
+    assert found.phase is Phase.PENDING
+
+
+def test_when_its_node_comes_back_with_smaller_devices_the_lease_ends() -> None:
+    held = leased(workload(each=80), nodes=[node(each=80)])
+    assert by_name(settled(snapshot([node(each=40)], held)))["w"].phase is Phase.PENDING
