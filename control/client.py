@@ -210,16 +210,25 @@ class Client:
                 yield event
             time.sleep(FOLLOW_SECONDS)
 
-    def wait(self, kind: str, name: str, *, timeout: float, on_event: Callable[[Event], None] | None = None) -> Settled:
+    def wait(
+        self,
+        kind: str,
+        name: str,
+        *,
+        timeout: float,
+        on_event: Callable[[Event], None] | None = None,
+        on_reason: Callable[[str], None] | None = None,
+    ) -> Settled:
         """Follow an object until nothing more happens to it by itself.
 
-        Raises NotFound, and TimeoutError with the reason of the wait after `timeout` seconds.
+        `on_reason` is told what the object waits for, or how far it is, as often as that changes. Raises NotFound,
+        and TimeoutError with the reason of the wait after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         (asked,) = self.get(kind, name)
         if kind == "Workflow":
             kind, name = "Run", run_name(asked.name, asked.generation)
-        after = 0
+        after, told = 0, ""
         while True:
             for event in self.events(kind, name, after=after):
                 after = event.seq
@@ -230,8 +239,10 @@ class Client:
             phase = now.status.get("phase", "") if now else ""
             if now is not None and phase in _SETTLED and now.status.get("generation") in (None, now.generation):
                 return Settled(now, well=_SETTLED[phase])
+            reason = now.status.get("reason", "") if now else "the pipeline runner has not seen it yet"
+            if on_reason is not None and reason != told:
+                on_reason(told := reason)
             if time.monotonic() > deadline:
-                reason = now.status.get("reason", "") if now else "the pipeline runner has not seen it yet"
                 raise TimeoutError(f"{kind}/{name} is still {phase or 'unseen'} after {timeout:.0f} s: {reason}")
             time.sleep(FOLLOW_SECONDS)
 

@@ -62,6 +62,8 @@ def run(question: str | None, cluster: Path | None) -> dict[str, Any]:
 
     with peak_memory(home.plane_id) as peak:
         came_up = up(home, declared_cluster(cluster), lambda part: _say(f"starting {part}"))
+        if came_up.new_api_key:
+            _say(f"API key (shown once; kept for you in {home.api_key_file}): {came_up.new_api_key}")
         client = Client(home)
         documents = load_text(_fitting(PIPELINE.read_text(), _devices(client)), str(PIPELINE))
         (applied,) = client.apply(documents).applied
@@ -107,7 +109,9 @@ def _fitting(pipeline: str, devices: int) -> str:
 
 def _finished(client: Client, workflow: str, *, reused: bool) -> Object:
     """The workflow's run, when it has succeeded and deployed."""
-    settled = client.wait("Workflow", workflow, timeout=WAIT_SECONDS, on_event=None if reused else show.event)
+    on_event = None if reused else show.event
+    with show.following() as reason:
+        settled = client.wait("Workflow", workflow, timeout=WAIT_SECONDS, on_event=on_event, on_reason=reason)
     run = settled.object
     if not settled.well:
         raise Failed(f"{run.name} {run.status['phase']}: {run.status['reason']}; see: biplane explain run/{run.name}")

@@ -23,7 +23,7 @@ from ray.train.backend import Backend
 from ray.train.collective import broadcast_from_rank_zero
 from ray.train.torch import TorchConfig
 
-from control.specs.step import DeviceGrant
+from control.specs.step import PROGRESS_FILE, DeviceGrant
 from train_jobs.data import Batches, encode
 from train_jobs.model_dir import write_model
 from train_jobs.prepare import TRAIN_FILE
@@ -81,7 +81,7 @@ def work(config: dict[str, Job]) -> None:
         job.recipe,
         directory / "checkpoints",
         device,
-        lambda told: append_metrics(directory / METRICS, told),
+        lambda told: tell(directory, told, job.recipe.steps),
     )
     if rank == 0:
         write_model(directory / MODEL, trained.model, tokenizer)
@@ -118,8 +118,8 @@ def _free_address() -> str:
         return f"{host}:{probe.getsockname()[1]}"
 
 
-def append_metrics(path: Path, told: Reported) -> None:
-    """Adds one line that `tracking.MetricTail` will send on."""
+def tell(directory: Path, told: Reported, steps: int) -> None:
+    """Adds one line that `tracking.MetricTail` will send on, and says how far the training is."""
     line = {
         "step": told.step,
         "at": time.time(),
@@ -127,5 +127,7 @@ def append_metrics(path: Path, told: Reported) -> None:
         "tokens_per_second": told.tokens_per_second,
         "learning_rate": told.learning_rate,
     }
-    with path.open("a", encoding="utf-8") as out:
+    with (directory / METRICS).open("a", encoding="utf-8") as out:
         out.write(json.dumps(line) + "\n")
+    said = f"step {told.step} of {steps}, loss {told.loss:.3f}, {told.tokens_per_second:.0f} tokens/s\n"
+    (directory / PROGRESS_FILE).write_text(said, encoding="utf-8")

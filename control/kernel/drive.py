@@ -20,7 +20,7 @@ from ray.serve.schema import ApplicationStatus
 from control.kernel.ids import NAMESPACE
 from control.kernel.plan import Effect, EndApp, EndStep, EnsureApp, EnsureStep
 from control.kernel.present import AppState, AppView, NodeView, StepState, StepView
-from control.specs.step import OUTCOME_FILE, begun_file
+from control.specs.step import OUTCOME_FILE, PROGRESS_FILE, begun_file
 
 MAX_DEPLOYS = 3
 """How often building an application may fail before the application counts as failed."""
@@ -59,7 +59,7 @@ class RayDrive:
             if outcome["actor"] == actor:
                 return StepView(StepState.FAILED, error=outcome["error"])
         if alive:
-            return StepView(StepState.RUNNING)
+            return StepView(StepState.RUNNING, progress=_first_line(Path(directory) / PROGRESS_FILE))
         return StepView(StepState.LOST if (Path(directory) / begun_file(actor)).exists() else StepState.ABSENT)
 
     def actors(self, prefix: str) -> frozenset[str]:
@@ -171,6 +171,13 @@ def load(path: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return found
+
+
+def _first_line(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").partition("\n")[0]
+    except FileNotFoundError:
+        return ""
 
 
 def _find_actor(name: str) -> Any | None:

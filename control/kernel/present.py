@@ -22,11 +22,15 @@ class StepState(Enum):
 
 @dataclass(frozen=True)
 class StepView:
-    """One attempt at a step. `outputs` is filled when it succeeded, `error` when it failed."""
+    """One attempt at a step. `outputs` is filled when it succeeded, `error` when it failed.
+
+    `progress` is what it last said of itself while it runs.
+    """
 
     state: StepState
     outputs: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
+    progress: str = ""
 
 
 class AppState(Enum):

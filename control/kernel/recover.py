@@ -13,7 +13,7 @@ import psutil
 
 MARK = "BIPLANE_PLANE"
 """The environment variable that carries the plane's id."""
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 4.0
 
 
 def processes_of(plane_id: str) -> list[psutil.Process]:

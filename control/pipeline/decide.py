@@ -146,7 +146,7 @@ def _cancel(run: Run, now: float) -> Mapping[str, TaskStatus]:
 def _phase(tasks: Mapping[str, TaskStatus]) -> tuple[RunPhase, str]:
     failed = [f"{name}: {s.reason}" for name, s in tasks.items() if s.state is TaskState.FAILED]
     if not all(status.state.settled for status in tasks.values()):
-        busy = [f"{name}: {s.state.value}" for name, s in tasks.items() if not s.state.settled]
+        busy = [f"{name}: {s.reason}" for name, s in tasks.items() if not s.state.settled]
         return RunPhase.RUNNING, "; ".join(busy)
     if failed:
         return RunPhase.FAILED, "; ".join(failed)

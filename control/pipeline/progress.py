@@ -75,7 +75,7 @@ def _running(task: Task, status: TaskStatus, tasks: Mapping[str, TaskStatus], ru
     step = snapshot.steps.get(str(run.step(task.name, status.attempt)), StepView(StepState.ABSENT))
     match step.state:
         case StepState.ABSENT | StepState.RUNNING:
-            return Progress(None, status.reason)
+            return Progress(None, step.progress or status.reason)
         case StepState.LOST if status.attempt < MAX_ATTEMPTS:
             return Progress(TaskEvent.LOST, f"the process of attempt {status.attempt} is gone; it goes on in a new one")
         case StepState.LOST:

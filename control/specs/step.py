@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 OUTCOME_FILE = "outcome.json"
 """Written last in a step's directory: {"ok", "actor", and "outputs" or "error"}."""
 
+PROGRESS_FILE = "progress.txt"
+"""One line that a step may write while it runs: how far it is, for a person."""
+
 
 def begun_file(actor: str) -> str:
     """Written first by the attempt whose runner has this name: without it the attempt never began."""

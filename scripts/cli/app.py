@@ -148,7 +148,8 @@ def wait(
     """Follow a workflow, run or deployment until it is settled. Example: biplane wait workflow/status-codes"""
     with _explained():
         kind, name = _reference(reference)
-        settled = Client().wait(kind, name, timeout=timeout, on_event=show.event)
+        with show.following() as reason:
+            settled = Client().wait(kind, name, timeout=timeout, on_event=show.event, on_reason=reason)
     show.settled(settled, json=json)
     if not settled.well:
         raise typer.Exit(FAILED)

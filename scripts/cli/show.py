@@ -6,7 +6,8 @@ import json as jsonlib
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from control.kernel.store import Event, Object
 if TYPE_CHECKING:
     from control.plane import Up
 
+REASON_SECONDS = 10.0
 WIDE = 220
 """Columns where the output is no terminal: a log or a pipe has no edge to wrap at."""
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
@@ -150,6 +152,24 @@ def events(found: Iterable[Event], *, json: bool) -> None:
 def event(one: Event) -> None:
     """Progress: one event on standard error."""
     progress.print(_line(one))
+
+
+@contextmanager
+def following() -> Iterator[Callable[[str], None]]:
+    """Shows what is waited for: on a terminal in one line that changes, else a line every REASON_SECONDS at most."""
+    if progress.is_terminal:
+        with progress.status("waiting") as line:
+            yield lambda reason: line.update(escape(reason))
+        return
+    last = time.monotonic()
+
+    def tell(reason: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= REASON_SECONDS:
+            last = time.monotonic()
+            progress.print(escape(reason))
+
+    yield tell
 
 
 def applied(result: Result, *, dry_run: bool, json: bool) -> None:

@@ -174,7 +174,7 @@ def test_a_submitted_ray_job_runs_the_same_commands(plane: Plane, first: dict[st
     env = plane.biplane("env")
     done = plane.run(
         *("ray.scripts.scripts", "job", "submit", "--address", env["RAY_API_SERVER_ADDRESS"]),
-        *("--working-dir", str(ROOT / "examples"), "--", "python", "-m", "scripts.cli", "get", "deployments"),
+        *("--working-dir", str(ROOT), "--", "python", "-m", "scripts.cli", "get", "deployments"),
         env=env,
     )
     assert done.returncode == 0, done.stdout + done.stderr

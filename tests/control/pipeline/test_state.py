@@ -237,3 +237,12 @@ def test_a_document_that_no_longer_makes_a_graph_fails_its_run_with_the_fault() 
     (record,) = plan.records
     assert isinstance(record, PutStatus)
     assert (record.status["phase"], record.status["reason"]) == ("Failed", "unknown template 'clean'")
+
+
+def test_what_a_running_step_says_of_itself_is_shown_and_leaves_no_event() -> None:
+    said = StepView(StepState.RUNNING, progress="step 5 of 10")
+    (record,) = decide(look({"data": RUNNING}, {str(name_of("data")): said})).records
+    assert isinstance(record, PutStatus)
+    assert record.quiet
+    assert record.status["tasks"]["data"]["reason"] == "step 5 of 10"
+    assert "data: step 5 of 10" in record.status["reason"]
