@@ -23,6 +23,7 @@ class Gateway:
     drive: Drive
     internal_key_file: str
     name: str = "gateway"
+    period: float = 5.0
 
     def observe(self, store: Store, now: float) -> Snapshot:
         return observe(store, self.drive, self.internal_key_file)

@@ -23,10 +23,10 @@ log = logging.getLogger("biplane.loop")
 Snapshot = TypeVar("Snapshot")
 Seen_contra = TypeVar("Seen_contra", contravariant=True)
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.2
 """How often the loop asks the store whether anything changed."""
-OBSERVE_SECONDS = 1.0
-"""How long the loop goes without looking at the world when the store does not change."""
+RETRY_SECONDS = 1.0
+"""How long the loop rests after a pass that failed."""
 BEAT_SECONDS = 2.0
 
 
@@ -34,6 +34,8 @@ class Domain(Protocol[Snapshot]):
     """What a domain plugs into the loop."""
 
     name: str
+    period: float
+    """How many seconds the loop goes without looking at the world while the store does not change."""
 
     def observe(self, store: Store, now: float) -> Snapshot:
         """Everything the decision needs, `now` included."""
@@ -92,12 +94,12 @@ class Loop(Generic[Snapshot]):
         )
 
     def run(self, stop: threading.Event) -> None:
-        """Turn whenever the store changed, and at least every OBSERVE_SECONDS, until `stop` is set."""
+        """Turn whenever the store changed, and at least every `period` seconds, until `stop` is set."""
         seen, looked, beaten = -1, 0.0, 0.0
         while not stop.is_set():
             try:
                 revision = self.store.revision()
-                if revision != seen or self.clock() - looked >= OBSERVE_SECONDS:
+                if revision != seen or self.clock() - looked >= self.domain.period:
                     # Read before the turn: a write during it must cause another turn.
                     seen, looked = revision, self.clock()
                     last = self.turn()
@@ -110,7 +112,7 @@ class Loop(Generic[Snapshot]):
             except Exception:
                 # A control actor outlives any one bad pass: the next one starts from a new look at the world.
                 log.exception("%s: this pass failed", self.domain.name)
-                stop.wait(OBSERVE_SECONDS)
+                stop.wait(RETRY_SECONDS)
             stop.wait(POLL_SECONDS)
 
     def _act(self, effect: Effect, now: float) -> None:

@@ -23,6 +23,7 @@ from control.registry.view import Mlflow, observe
 class Registry:
     mlflow: Mlflow
     name: str = "registry"
+    period: float = 5.0
 
     def observe(self, store: Store, now: float) -> Snapshot:
         return observe(store, self.mlflow)

@@ -24,6 +24,7 @@ class Router:
     drive: Drive
     surroundings: Surroundings
     name: str = "router"
+    period: float = 1.0
 
     def observe(self, store: Store, now: float) -> Snapshot:
         return observe(store, self.drive, self.surroundings, now)

@@ -22,6 +22,7 @@ from control.scheduler.view import observe
 class Scheduler:
     drive: Drive
     name: str = "scheduler"
+    period: float = 2.0
 
     def observe(self, store: Store, now: float) -> Snapshot:
         return observe(store, self.drive)

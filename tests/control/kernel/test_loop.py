@@ -43,6 +43,7 @@ class Scripted:
 
     plans: list[Plan]
     diary: list[str] = field(default_factory=list)
+    period: float = 0.001
     during_observe: Callable[[], None] = lambda: None
     name: str = "scripted"
 
@@ -131,7 +132,7 @@ def test_one_effect_that_fails_does_not_keep_the_others_from_happening(store: St
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("POLL_SECONDS", "OBSERVE_SECONDS"):
+    for name in ("POLL_SECONDS", "RETRY_SECONDS"):
         monkeypatch.setattr(loop_module, name, 0.001)
 
 
