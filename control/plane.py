@@ -1,7 +1,8 @@
-"""The roof: brings the plane up, finds it, takes it down.
+"""The roof: brings the plane up, or finds it and brings back what is missing.
 
 `up` is the same whether nothing runs, something died, or everything is well: each part is looked at and started
-when it is missing. `down` ends processes only; goals, models and runs stay, and the next `up` goes on with them.
+when it is missing. Taking it down is ending its processes (`kernel/recover.py`): goals, models and runs stay, and the
+next `up` goes on with them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from control.kernel.actor import ControlActor
 from control.kernel.home import Home, Settings
 from control.kernel.ids import NAMESPACE, control_name
 from control.kernel.plan import PutSpec
-from control.kernel.recover import end_plane, processes_of
+from control.kernel.recover import processes_of
 from control.kernel.store import Store
 from control.keys import ensure_api_key, ensure_secrets
 from control.preflight import Refused, check_state_directory, choose_port, exclusive
@@ -117,11 +118,6 @@ def _ensure_control(home: Home, settings: Settings, report: Report) -> list[str]
                 made.append(domain)
     report("gateway")
     return made
-
-
-def down(home: Home) -> int:
-    """End every process of the plane on `home`; how many there were."""
-    return end_plane(home.plane_id)
 
 
 @contextmanager
