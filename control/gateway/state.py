@@ -13,8 +13,8 @@ from control.kernel.present import AppState
 class Snapshot:
     """One look. `models` maps a served model to its arms; `keys` a key's SHA-256 to what is known of its owner.
 
-    `table` is the table as last published, None before the first; `app` how the gateway application
-    is.
+    `table` is the table as last published, None before the first; `app` how the gateway
+    application is.
     """
 
     models: Mapping[str, tuple[Mapping[str, Any], ...]]

@@ -20,6 +20,7 @@ BUILDER = "serve_apps.llm:build"
 DRAIN_SECONDS = 4.0
 """How long after a new table an application that it no longer names goes on: replicas read the table every second."""
 ABSENT = AppView(AppState.ABSENT)
+NOTHING = Plan()
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _outcome(
     reason: str,
     arms: tuple[Arm, ...],
     app: AppName | None = None,
-    plan: Plan = Plan(),  # noqa: B008  (frozen and empty)
+    plan: Plan = NOTHING,
 ) -> _Outcome:
     status: dict[str, Any] = {
         "generation": deployment.generation,
