@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+
+from pydantic import ValidationError
 
 from control.kernel.store import Object
 from control.pipeline.compile import check, graph_of
-from control.pipeline.templates import Table, table_with
-from control.scheduler.fit import refusals_when_empty
-from control.scheduler.state import Node, Workload
-from control.scheduler.view import known_nodes, priorities_of
+from control.pipeline.dag import Task
+from control.pipeline.request import PRIORITY_LABEL, QUEUE_LABEL
+from control.pipeline.templates import GPU_COUNT_MIN, Table, table_with
+from control.scheduler import state
+from control.scheduler.ask import refusals_when_empty, wanted
+from control.scheduler.fair_share import NOTHING
+from control.scheduler.layout import Site, cluster_faults, layout_faults, sites_of
+from control.scheduler.queue import Quotas
+from control.scheduler.queue_faults import overcommitment, quota_faults, tree_faults
+from control.scheduler.rules import rules_of
+from control.scheduler.sharing import sharing_faults, sharing_note
+from control.scheduler.state import WHOLE, Kind, Node, Rules
+from control.scheduler.view import known_nodes
+from control.specs.base import Manifest
+from control.specs.cluster import Cluster
 from control.specs.deployment import Deployment
 from control.specs.document import Document
-from control.specs.gpu_policy import ClusterPolicy
-from control.specs.problem import Fault, Loc, Problem, SpecError, nearest
+from control.specs.gateway import GatewayFile
+from control.specs.gpu_policy import ClusterPolicy, ConfigMap
+from control.specs.problem import Fault, Loc, Problem, SpecError, nearest, one_of
+from control.specs.queue import Queue
 from control.specs.step_template import StepTemplate
 from control.specs.workflow import Workflow
-from control.specs.workload import Workload as WorkloadDocument
+from control.specs.workload import Workload, WorkloadSpec
 from control.waiting import waiting_values
 
 
@@ -26,97 +42,197 @@ class Ask:
     """What a document asks of the cluster, and the place in the file that says so."""
 
     path: Loc
-    workload: Workload
+    workload: state.Workload
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What documents are checked against: the steps, nodes and priority classes; whether a plane was started."""
+    """What documents are checked against: what is stored, with the documents themselves in place of it.
+
+    `started` says whether there is a plane; `nodes` are known, `sites` those that are declared too.
+    """
 
     started: bool
     steps: Table
     nodes: tuple[Node, ...]
-    priorities: Sequence[str]
+    rules: Rules
+    config_maps: tuple[ConfigMap, ...] = ()
+    sites: tuple[Site, ...] = ()
 
     @staticmethod
     def of(documents: Iterable[Document], stored: Iterable[Object], *, started: bool) -> Surroundings:
-        """What is stored, and what the documents themselves bring."""
         stored = tuple(stored)
-        specs = [document.spec for document in documents]
-        templates = [StepTemplate.model_validate(o.spec) for o in stored if o.kind == "StepTemplate"]
-        templates += [spec for spec in specs if isinstance(spec, StepTemplate)]
-        priorities = set(priorities_of(stored))
-        for spec in specs:
-            if isinstance(spec, ClusterPolicy):
-                priorities |= {p.name for p in spec.priorities}
-        return Surroundings(started, table_with(templates), known_nodes(stored), sorted(priorities))
+        specs = {(one.kind, one.name): spec for one in stored if (spec := _read(one)) is not None}
+        specs |= {(document.kind, document.name): document.spec for document in documents}
+        policies = [spec for spec in specs.values() if isinstance(spec, ClusterPolicy)]
+        config_maps = tuple(spec for spec in specs.values() if isinstance(spec, ConfigMap))
+        nodes = known_nodes(stored)
+        return Surroundings(
+            started=started,
+            steps=table_with([spec for spec in specs.values() if isinstance(spec, StepTemplate)]),
+            nodes=nodes,
+            rules=rules_of(policies, config_maps, [spec for spec in specs.values() if isinstance(spec, Queue)]),
+            config_maps=config_maps,
+            sites=sites_of(nodes, [spec for spec in specs.values() if isinstance(spec, Cluster)]),
+        )
+
+    @property
+    def devices(self) -> int | None:
+        """How many the cluster has, None while no node is known."""
+        return sum(len(node.devices) for node in self.nodes) if self.nodes else None
+
+
+_MODELS: Mapping[str, type[Manifest]] = {
+    "StepTemplate": StepTemplate,
+    "ClusterPolicy": ClusterPolicy,
+    "ConfigMap": ConfigMap,
+    "Cluster": Cluster,
+    "Queue": Queue,
+}
+"""The kinds that others are checked against."""
+
+
+def _read(stored: Object) -> Manifest | GatewayFile | None:
+    """None for what nothing is checked against, and for what an older plane wrote and nobody can read any more."""
+    with suppress(ValidationError):
+        return _MODELS[stored.kind].model_validate(stored.spec) if stored.kind in _MODELS else None
+    return None
 
 
 def check_documents(documents: Sequence[Document], around: Surroundings) -> tuple[Problem, ...]:
     """Raises SpecError with everything that is wrong; returns warnings where there is nothing to check against."""
     problems: list[Problem] = []
     warnings: list[Problem] = []
+    of_queues = _queue_faults(documents, around)
+    idle = Quotas(() if any(of_queues.values()) else around.rules.queues, NOTHING)
     for document in documents:
-        faults = _meaning(document, around)
+        faults = of_queues[document.name] if document.kind == "Queue" else list(_meaning(document, around))
         problems += document.problems(faults)
-        if faults:
-            continue
-        waiting = waiting_values(document, around.steps)
-        notes = [Fault(one.path, f"{one.value!r} waits for the {one.waits_for} issue; {one.note}") for one in waiting]
-        warnings += document.problems(notes)
-        asks = asks_of(document, around.steps)
-        problems += document.problems(_capacity(asks, around.nodes)) if around.nodes else []
-        if asks and not around.nodes:
-            largest = max(asks, key=lambda ask: ask.workload.devices)
-            why = "no node has joined yet" if around.started else "no plane was started here"
-            note = Fault(largest.path, f"{why}: nothing says whether {_size(largest)} exist")
-            warnings += document.problems([note])
+        if not faults:
+            problems += document.problems(list(_capacity(document, around, idle)))
+            warnings += document.problems(list(_notes(document, around)))
     if problems:
         raise SpecError(problems)
     return tuple(warnings)
 
 
+def _queue_faults(documents: Sequence[Document], around: Surroundings) -> Mapping[str, list[Fault]]:
+    """By the names of the queues among the documents. Quotas are added up only where the queues are a tree."""
+    queues = {queue.name: queue for queue in around.rules.queues}
+    written = [document.name for document in documents if document.kind == "Queue"]
+    faults = {name: tree_faults(name, queues, written) for name in written}
+    if not any(faults.values()):
+        faults = {name: list(quota_faults(name, queues, written, around.devices)) for name in written}
+    return faults
+
+
 def asks_of(document: Document, steps: Table) -> list[Ask]:
     """Everything of the document that will need a lease."""
     match document.spec:
-        case WorkloadDocument() as spec:
-            return [_ask(("spec", "devices"), spec.spec.devices, spec.spec.memory, spec.spec.device_memory)]
+        case Workload() as spec:
+            return [_ask(document, spec.spec)]
         case Deployment() as spec:
-            replicas = spec.spec.replicas
-            return [_ask(("spec", "devices"), spec.spec.devices * replicas, spec.spec.memory * replicas)]
+            return [_ask(document, spec.spec.workload)]
         case Workflow() as spec:
             tasks = graph_of(spec, steps).tasks
-            return [_ask(task.path, task.devices, task.memory) for task in tasks if task.needs_lease]
+            return [Ask(task.path, wanted("", _task(task, spec))) for task in tasks if task.needs_lease]
         case _:
             return []
 
 
-def _meaning(document: Document, around: Surroundings) -> list[Fault]:
+def _ask(document: Document, spec: WorkloadSpec) -> Ask:
+    """The place is that of what is asked for: a slice, a share, else devices."""
+    given = document.raw["spec"]
+    part = next((part for part in ("slice", "share") if part in given), "devices")
+    return Ask(("spec", part), wanted("", spec))
+
+
+def _task(task: Task, workflow: Workflow) -> WorkloadSpec:
+    least = task.parameters.get(GPU_COUNT_MIN, "")
+    elastic = task.type.workload == "training" and least.isdecimal() and 0 < int(least) <= task.devices
+    return WorkloadSpec(
+        type=task.type.workload,
+        devices=task.devices,
+        memory=task.memory,
+        least=int(least) if elastic else None,
+        span=None if task.type.gang else "node",
+        queue=workflow.metadata.labels.get(QUEUE_LABEL),
+        priority_class=workflow.metadata.labels.get(PRIORITY_LABEL),
+    )
+
+
+def _meaning(document: Document, around: Surroundings) -> Iterator[Fault]:
+    classes, queues = around.rules.priorities, [queue.name for queue in around.rules.queues]
     match document.spec:
         case Workflow() as spec:
-            return check(spec, around.steps)
-        case WorkloadDocument() | Deployment() as spec:
-            name = spec.spec.priority
-            if name in around.priorities:
-                return []
-            known = ", ".join(around.priorities)
-            found = f"there is no priority class {name!r}"
-            return [Fault(("spec", "priority_class"), found, f"one of {known}", nearest(name, around.priorities))]
-        case _:
-            return []
+            yield from check(spec, around.steps)
+            labels: Loc = ("metadata", "labels")
+            given = spec.metadata.labels
+            yield from _names((*labels, PRIORITY_LABEL), given.get(PRIORITY_LABEL), "priority class", classes)
+            yield from _names((*labels, QUEUE_LABEL), given.get(QUEUE_LABEL), "queue", queues)
+        case Workload() | Deployment() as spec:
+            yield from _names(("spec", "priority_class"), spec.spec.priority, "priority class", classes)
+            yield from _names(("spec", "queue"), spec.spec.queue, "queue", queues)
+        case ClusterPolicy() as spec:
+            yield from sharing_faults(spec, around.config_maps)
+        case ConfigMap() as spec:
+            yield from layout_faults(spec, around.sites)
+        case Cluster() as spec:
+            yield from cluster_faults(spec, document.raw, around.config_maps)
 
 
-def _capacity(asks: Iterable[Ask], nodes: tuple[Node, ...]) -> list[Fault]:
-    return [
-        Fault(ask.path, f"{_size(ask)} can never be had: {'; '.join(reasons)}")
-        for ask in asks
-        if (reasons := refusals_when_empty(ask.workload, nodes))
-    ]
+def _names(path: Loc, name: str | None, what: str, known: Iterable[str]) -> Iterator[Fault]:
+    known = sorted(known)
+    if name is not None and name not in known:
+        expected = one_of(known, f"no {what}: there is none")
+        yield Fault(path, f"there is no {what} {name!r}", expected, nearest(name, known))
 
 
-def _ask(path: Loc, devices: int, memory: int, device_memory: int = 0) -> Ask:
-    return Ask(path, Workload("", 0, "", devices, memory, device_memory, "", 0.0))
+def _notes(document: Document, around: Surroundings) -> Iterator[Fault]:
+    """What to know of a document that is right."""
+    for one in waiting_values(document, around.steps):
+        yield Fault(one.path, f"{one.value!r} waits for the {one.waits_for} issue; {one.note}")
+    match document.spec:
+        case ClusterPolicy() as spec:
+            yield from sharing_note(spec, around.config_maps)
+        case Queue() as spec if around.devices is not None:
+            yield from overcommitment(spec.name, {queue.name: queue for queue in around.rules.queues}, around.devices)
+    if around.nodes:
+        return
+    why = "no node has joined yet" if around.started else "no plane was started here"
+    if isinstance(document.spec, Queue) and document.spec.spec.quota:
+        yield Fault(("spec", "quota"), f"{why}: nothing says whether {document.spec.spec.quota} devices exist")
+    if asks := asks_of(document, around.steps):
+        largest = max(asks, key=lambda ask: ask.workload.devices)
+        yield Fault(largest.path, f"{why}: nothing says whether {_size(largest.workload)} exist")
 
 
-def _size(ask: Ask) -> str:
-    return f"{ask.workload.devices} device(s) and {ask.workload.memory / (1 << 30):.0f} GiB of memory"
+def _capacity(document: Document, around: Surroundings, idle: Quotas) -> Iterator[Fault]:
+    """What could never be granted, although everybody else had left."""
+    for ask in asks_of(document, around.steps):
+        workload, sharing = ask.workload, around.rules.sharing
+        size = _size(workload)
+        milli = (workload.least or workload.devices) * workload.milli
+        if workload.milli < WHOLE and sharing.replicas < 2:
+            expected = "whole devices, or a ClusterPolicy whose devicePlugin.config has a default"
+            yield Fault(ask.path, f"{size}, but devices are not shared here", expected)
+        elif workload.milli < WHOLE and workload.kind is not Kind.INFERENCE and not sharing.training:
+            expected = "whole devices, or timeSlicing with training: true"
+            yield Fault(ask.path, f"{size} for {workload.kind.value}: shared devices are for inference", expected)
+        elif over_quota := idle.refusal(workload, milli):
+            yield Fault(ask.path, over_quota)
+        elif never := refusals_when_empty(workload, around.nodes, around.rules.layouts):
+            models = {node.gpu_model for node in around.nodes if node.devices}
+            asked = sorted(workload.models - models)
+            near = nearest(asked[0], models) if asked and not workload.models & models else None
+            path = ask.path if near is None else ("spec", "gpu_models", 0)
+            yield Fault(path, f"{size} can never be had: {'; '.join(never)}", nearest=near)
+
+
+def _size(workload: state.Workload) -> str:
+    memory = f"{workload.memory / (1 << 30):.0f} GiB of memory"
+    if workload.slice:
+        return f"{workload.replicas} {workload.slice} slice(s) and {memory}"
+    if workload.milli < WHOLE:
+        return f"{workload.replicas} share(s) of {workload.milli / WHOLE:g} and {memory}"
+    return f"{workload.devices} device(s) and {memory}"

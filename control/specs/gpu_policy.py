@@ -1,22 +1,15 @@
-"""kinds ConfigMap (MIG layouts) and ClusterPolicy (sharing, priorities): the GPU Operator's dialect."""
+"""kinds ConfigMap (MIG layouts, time-slicing) and ClusterPolicy (sharing, priorities): the GPU Operator's dialect."""
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from control.specs.base import AtLeastOne, Filled, Items, Manifest, Name, Spec, Waits, named_once
+from control.specs.mig_profile import Profile
 from control.specs.problem import refuse, show
-
-_PROFILE = re.compile(r"([1-7]c\.)?[1-7]g\.[0-9]{1,3}gb(\+me(\.all)?|\+gfx|-me)?")
-
-
-def _is_profile(profile: str) -> str:
-    if not _PROFILE.fullmatch(profile):
-        raise refuse(f"found {show(profile)}", "a MIG profile such as 1g.10gb or 3g.40gb")
-    return profile
 
 
 def _is_device_list(value: object) -> object:
@@ -33,7 +26,6 @@ def _is_device_list(value: object) -> object:
 
 
 Devices = Annotated[tuple[int, ...] | Literal["all"], BeforeValidator(_is_device_list)]
-Profile = Annotated[str, AfterValidator(_is_profile)]
 Slices = Annotated[int, Field(ge=1)]
 
 
@@ -78,19 +70,94 @@ class MigConfig(Spec):
     layouts: Annotated[dict[Name, Layout], AtLeastOne] = Field(alias="mig-configs")
 
 
+_NO_PLUGIN = "the plane hands devices out itself and runs no device plugin"
+
+
+def _is_whole_device(name: object) -> object:
+    if name != GPU:
+        raise refuse(f"found {show(name)}", f"{GPU}: a MIG slice is given to one workload at a time")
+    return name
+
+
+GPU = "nvidia.com/gpu"
+
+
+class SharedResource(Spec):
+    """`replicas` workloads at most hold one device at the same time."""
+
+    name: Annotated[str, BeforeValidator(_is_whole_device)]
+    replicas: Annotated[int, Field(ge=1, le=1000)]
+    rename: Annotated[Filled | None, Waits("operation", _NO_PLUGIN)] = None
+    devices: Annotated[JsonValue, Waits("operation", "NVIDIA's plugin shares all devices too")] = "all"
+
+
+class TimeSlicing(Spec):
+    """`training` is Biplane's own: it opens shared devices to training and batch, which otherwise get whole ones."""
+
+    resources: Annotated[Items[SharedResource], AtLeastOne, named_once("resource")]
+    rename_by_default: Annotated[bool, Waits("operation", _NO_PLUGIN)] = Field(default=False, alias="renameByDefault")
+    fail_requests_greater_than_one: Annotated[bool, Waits("operation", "a share is always of one device")] = Field(
+        default=False, alias="failRequestsGreaterThanOne"
+    )
+    training: bool = False
+
+
+class SharingStrategy(Spec):
+    time_slicing: TimeSlicing = Field(alias="timeSlicing")
+
+
+class SharingConfig(Spec):
+    """The configuration file of NVIDIA's device plugin, as far as it concerns time-slicing."""
+
+    version: Literal["v1"] = "v1"
+    flags: Annotated[dict[str, JsonValue], Waits("operation", _NO_PLUGIN)] = Field(default={})
+    sharing: SharingStrategy
+
+    @property
+    def replicas(self) -> int:
+        """How many workloads may hold one device at the same time."""
+        return self.sharing.time_slicing.resources[0].replicas
+
+
 class ConfigData(Spec):
-    mig_config: Annotated[MigConfig, Waits("scheduler")] = Field(alias="mig-config")
+    """MIG layouts under `mig-config`; under any other name a configuration of the device plugin."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, SharingConfig]
+
+    mig_config: MigConfig | None = Field(default=None, alias="mig-config")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _holds_something(cls, data: Any) -> Any:
+        if data == {}:
+            raise refuse("nothing is listed", "mig-config, or a configuration of the device plugin by its name")
+        for name, value in data.items() if isinstance(data, dict) else ():
+            if name != "mig-config" and isinstance(value, dict) and "mig-configs" in value:
+                raise refuse(f"MIG layouts under {show(name)}", "mig-config", nearest="mig-config", at=(name,))
+        return data
 
 
 class ConfigMap(Manifest):
-    """In a file `data.mig-config` is text holding YAML; `load` opens it before this model sees it."""
+    """In a file each value of `data` is text holding YAML; `load` opens it before this model sees it."""
 
     api_version: Literal["v1"] = Field(default="v1", alias="apiVersion")
     kind: Literal["ConfigMap"] = "ConfigMap"
     data: ConfigData
 
+    @property
+    def layouts(self) -> Mapping[str, tuple[MigRule, ...]]:
+        return {} if self.data.mig_config is None else self.data.mig_config.layouts
+
+    @property
+    def sharing(self) -> Mapping[str, SharingConfig]:
+        """The device plugin's configurations by name."""
+        return self.data.__pydantic_extra__
+
 
 class PluginConfig(Spec):
+    """The ConfigMap `name`, and which of its configurations every node has; without `default` nothing is shared."""
+
     name: Filled
     default: Filled | None = None
 
@@ -107,7 +174,7 @@ class PriorityClass(Spec):
 
 
 class Preemption(Spec):
-    enabled: Annotated[bool, Waits("scheduler")] = False
+    enabled: bool = False
     priorities: Annotated[Items[PriorityClass], named_once("priority class")] = ()
 
 
@@ -116,7 +183,7 @@ class Scheduling(Spec):
 
 
 class ClusterPolicySpec(Spec):
-    device_plugin: Annotated[DevicePlugin | None, Waits("scheduler")] = Field(default=None, alias="devicePlugin")
+    device_plugin: DevicePlugin | None = Field(default=None, alias="devicePlugin")
     scheduling: Scheduling = Scheduling()
 
 

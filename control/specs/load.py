@@ -16,6 +16,7 @@ from control.specs.document import Document, line_of, path_of
 from control.specs.gateway import GatewayFile
 from control.specs.gpu_policy import ClusterPolicy, ConfigMap
 from control.specs.problem import Loc, Problem, SpecError, nearest, one_of, show
+from control.specs.queue import Queue
 from control.specs.shape import field_names, model_at, own_marks
 from control.specs.step_template import StepTemplate
 from control.specs.workflow import Workflow
@@ -28,11 +29,13 @@ KINDS: dict[str, type[Manifest]] = {
     "ClusterPolicy": ClusterPolicy,
     "Workload": Workload,
     "Deployment": Deployment,
+    "Queue": Queue,
     "Cluster": Cluster,
     "StepTemplate": StepTemplate,
 }
 ROOT_KEYS: dict[str, tuple[str, type[GatewayFile]]] = {"gateway": ("Gateway", GatewayFile)}
-_EMBEDDED: dict[str, tuple[Loc, ...]] = {"ConfigMap": (("data", "mig-config"),)}
+_EMBEDDED = {"ConfigMap": "data"}
+"""Kinds with a field each of whose values is text holding YAML."""
 _MISSING = "required field is missing"
 _KNOWN = f"kind: {', '.join(KINDS)}, or the root key gateway"
 
@@ -79,8 +82,9 @@ def load_text(text: str, filename: str) -> list[Document]:
 
 def _load(tree: Tree, file: str) -> Document:
     kind, model = _recognise(tree, file)
-    for loc in _EMBEDDED.get(kind, ()):
-        _open_embedded(tree, loc, file)
+    embedded = tree.data.get(_EMBEDDED.get(kind))
+    for key in embedded if isinstance(embedded, dict) else ():
+        _open_embedded(tree, (_EMBEDDED[kind], key), file)
     try:
         spec = model.model_validate(_as_written(tree, model))
     except ValidationError as error:
@@ -116,13 +120,11 @@ def _recognise(tree: Tree, file: str) -> tuple[str, type[Manifest] | type[Gatewa
     return kind, KINDS[kind]
 
 
-def _open_embedded(tree: Tree, loc: Loc, file: str) -> None:
+def _open_embedded(tree: Tree, loc: tuple[str, str], file: str) -> None:
     """Puts the YAML that stands as text at `loc` into the tree, with lines of the file."""
-    parent = tree.data
-    for key in loc[:-1]:
-        parent = parent.get(key) if isinstance(parent, dict) else None
-    text = parent.get(loc[-1]) if isinstance(parent, dict) else None
-    if not isinstance(parent, dict) or not isinstance(text, str):
+    parent = tree.data[loc[0]]
+    text = parent[loc[1]]
+    if not isinstance(text, str):
         return
     # Only in a `|` scalar does each line of the text stand on a line of its own in the file.
     first, step = (tree.blocks[loc], 1) if loc in tree.blocks else (tree.lines[loc], 0)
@@ -131,7 +133,7 @@ def _open_embedded(tree: Tree, loc: Loc, file: str) -> None:
     if len(inner) != 1:
         found = f"found {len(inner)} YAML documents in the text"
         raise SpecError([Problem(file, tree.lines[loc], path, found, "one")])
-    parent[str(loc[-1])] = inner[0].data
+    parent[loc[1]] = inner[0].data
     tree.written |= {(*loc, *below): text for below, text in inner[0].written.items()}
     tree.lines |= {(*loc, *below): line for below, line in inner[0].lines.items() if below}
 

@@ -1,4 +1,4 @@
-"""Amounts as people write them: bytes ("128Gi", "80GB", 1024), CPUs ("500m", 2), device counts (4, "4")."""
+"""Amounts as people write them: bytes ("128Gi", 1024), CPUs ("500m", 2), devices (4, "4"), times ("1h30m", 90)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ _DECIMAL = {f"{prefix}{tail}": 1000**power for power, prefix in enumerate("KMGTP
 _UNITS = {"": 1, "B": 1, "k": 1000, "kB": 1000} | _BINARY | _DECIMAL
 _AMOUNT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([A-Za-z]*)")
 _LARGEST = 2**63 - 1
+MOST = 1_000_000
+"""Of devices, cores, replicas: what is counted in thousandths stays far from where machine integers end."""
+_TIMES = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_TIME = re.compile(r"".join(rf"(?:([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ?{unit})? ?" for unit in _TIMES))
 
 
 def parse_bytes(value: object) -> int:
@@ -61,6 +65,23 @@ def _parse_count(value: object) -> object:
     raise refuse(f"found {show(value)}", "a whole number of devices")
 
 
+def _parse_seconds(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str) and value.strip() and (match := _TIME.fullmatch(value.strip())):
+        return sum(float(amount) * size for amount, size in zip(match.groups(), _TIMES.values(), strict=True) if amount)
+    raise refuse(f"found {show(value)}", "a time such as 2h, 1h30m, 90s, 500ms or a number of seconds")
+
+
+def show_seconds(seconds: float) -> str:
+    """As short as it is exact: "1h30m", "90s", "0.5s"."""
+    if seconds < 120 or seconds % 60:
+        return f"{seconds:g}s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours}h{minutes}m" if hours and minutes else f"{hours}h" if hours else f"{minutes}m"
+
+
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]
-Cpus = Annotated[float, BeforeValidator(_parse_cpus), Field(ge=0)]
-Count = Annotated[int, BeforeValidator(_parse_count), Field(ge=0)]
+Cpus = Annotated[float, BeforeValidator(_parse_cpus), Field(ge=0, le=MOST)]
+Count = Annotated[int, BeforeValidator(_parse_count), Field(ge=0, le=MOST)]
+Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(ge=0)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from control.specs.base import Spec
 from control.specs.problem import Loc
@@ -46,6 +46,8 @@ def _below(option: Any, key: str | int) -> Any:
         for name, field in option.model_fields.items():
             if (field.alias or name) == key:
                 return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        if option.model_config.get("extra") == "allow":
+            return get_args(get_type_hints(option)["__pydantic_extra__"])[1]
     if get_origin(option) is tuple and isinstance(key, int):
         return get_args(option)[0]
     if get_origin(option) is dict:

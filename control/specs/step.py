@@ -15,6 +15,13 @@ OUTCOME_FILE = "outcome.json"
 PROGRESS_FILE = "progress.txt"
 """One line that a step may write while it runs: how far it is, for a person."""
 
+EVICT_FILE = "evict.txt"
+"""While it lies in a step's directory (why, for a person), the step has to save what it has and raise Evicted."""
+
+
+class Evicted(Exception):
+    """Raised by a step that stopped because it was told to: it is no failure, it goes on where it gets devices."""
+
 
 def begun_file(actor: str) -> str:
     """Written first by the attempt whose runner has this name: without it the attempt never began."""
@@ -22,21 +29,42 @@ def begun_file(actor: str) -> str:
 
 
 @dataclass(frozen=True)
-class DeviceGrant:
-    """The devices that a lease gives to a step.
+class GrantPiece:
+    """What a lease gives on one node.
 
     `resource` is the Ray resource name (`GPU`, or `sim-gpu` for simulated devices), `node_id` Ray's hex node id
-    (label `ray.io/node-id`), `devices` one UUID per device.
+    (label `ray.io/node-id`), `devices` one UUID per device or MIG slice, `milli` how much of each in thousandths.
     """
 
     resource: str = "GPU"
     node_id: str = ""
     devices: tuple[str, ...] = ()
+    milli: int = 1000
+
+    @property
+    def amount(self) -> float:
+        """How much of the Ray resource the piece counts as."""
+        return len(self.devices) * self.milli / 1000
+
+
+@dataclass(frozen=True)
+class DeviceGrant:
+    """The devices that a lease gives to a step, node by node."""
+
+    pieces: tuple[GrantPiece, ...] = ()
 
     @property
     def simulated(self) -> bool:
         """True when the devices are declared, not real: the step then computes on the CPU."""
-        return self.resource == "sim-gpu"
+        return any(piece.resource == "sim-gpu" for piece in self.pieces)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        return tuple(uuid for piece in self.pieces for uuid in piece.devices)
+
+    @property
+    def node_ids(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(piece.node_id for piece in self.pieces))
 
 
 @dataclass(frozen=True)
@@ -45,7 +73,8 @@ class StepRequest:
 
     `parameters` holds every declared parameter, defaults filled in and upstream outputs resolved, as text.
     `directory` exists, is only this step's, and survives restarts. `key` is the same for every restart of this
-    step: effects that must happen once (registering a version) carry it.
+    step: effects that must happen once (registering a version) carry it. Whoever computes on devices of the `grant`
+    claims them first, for `workload`, in the directory `claims` of its node.
     """
 
     run: str
@@ -58,3 +87,5 @@ class StepRequest:
     parameters: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     grant: DeviceGrant | None = None
+    workload: str = ""
+    claims: str = ""

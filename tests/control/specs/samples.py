@@ -78,6 +78,25 @@ data:
           mig-enabled: false
 """
 
+TIME_SLICING = """\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: slicing
+data:
+  sharing: |-
+    version: v1
+    flags:
+      migStrategy: none
+    sharing:
+      timeSlicing:
+        renameByDefault: false
+        failRequestsGreaterThanOne: true
+        resources:
+          - name: nvidia.com/gpu
+            replicas: 4
+"""
+
 CLUSTER_POLICY = """\
 apiVersion: nvidia.com/v1
 kind: ClusterPolicy
@@ -136,6 +155,29 @@ spec:
   memory: 1Gi
 """
 
+INFERENCE = """\
+apiVersion: biplane/v1
+kind: Workload
+metadata:
+  name: chat
+spec:
+  type: inference
+  devices: 2
+  replicas: 2
+  queue: product
+  latency_ms: 200
+  requests_per_second: 40
+  profiles:
+    - slice: 1g.10gb
+      latency_ms: 150
+      requests_per_second: 8
+      memory: 6Gi
+    - slice: 2g.20gb
+      latency_ms: 90.5
+      requests_per_second: 25
+      memory: 6Gi
+"""
+
 DEPLOYMENT = """\
 apiVersion: biplane/v1
 kind: Deployment
@@ -166,6 +208,19 @@ spec:
   ports:
     gateway: 0
     mlflow: 5001
+"""
+
+QUEUE = """\
+apiVersion: biplane/v1
+kind: Queue
+metadata:
+  name: research
+spec:
+  quota: 8
+  parent: org
+  borrow: 4
+  lend: 2
+  weight: 1.5
 """
 
 STEP_TEMPLATE = """\

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from control.specs.audit import audit
 from control.specs.load import load_text
-from tests.control.specs.samples import CONFIG_MAP, DEPLOYMENT, GATEWAY, WORKFLOW
+from tests.control.specs.samples import (
+    CLUSTER,
+    CLUSTER_POLICY,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    GATEWAY,
+    INFERENCE,
+    QUEUE,
+    TIME_SLICING,
+    WORKFLOW,
+)
 
 
 def test_a_field_below_a_waiting_one_waits_too() -> None:
@@ -38,3 +48,18 @@ def test_fields_that_take_anything_are_listed_too() -> None:
         ("spec.engine.flags[2]", 0.5),
     ]
     assert all(use.acted for use in uses)
+
+
+def test_what_only_a_device_plugin_would_do_waits_and_time_slicing_acts() -> None:
+    (document,) = load_text(TIME_SLICING, "f.yaml")
+    acted = {use.path.rpartition(".")[2]: use.acted for use in audit(document)}
+    assert acted == {
+        **dict.fromkeys(("apiVersion", "kind", "name", "version", "replicas"), True),
+        **dict.fromkeys(("migStrategy", "renameByDefault", "failRequestsGreaterThanOne"), False),
+    }
+
+
+def test_layouts_sharing_and_preemption_are_acted_on() -> None:
+    for text in (CONFIG_MAP, CLUSTER_POLICY, CLUSTER, INFERENCE, QUEUE):
+        (document,) = load_text(text, "f.yaml")
+        assert [use.path for use in audit(document) if not use.acted] == []

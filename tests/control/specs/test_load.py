@@ -6,11 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from control.specs.gpu_policy import ConfigMap
 from control.specs.load import load_file, load_text
 from control.specs.problem import SpecError
 from control.specs.yaml_tree import MAX_BYTES
 from tests.control.specs import samples
-from tests.control.specs.samples import CONFIG_MAP, DEPLOYMENT, GATEWAY, WORKFLOW, WORKLOAD, broken, complaints
+from tests.control.specs.samples import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    GATEWAY,
+    TIME_SLICING,
+    WORKFLOW,
+    WORKLOAD,
+    broken,
+    complaints,
+)
 
 SAMPLES = {name: text for name, text in vars(samples).items() if name.isupper() and isinstance(text, str)}
 
@@ -44,6 +54,22 @@ def test_embedded_yaml_has_the_lines_of_the_file() -> None:
     (document,) = load_text(CONFIG_MAP, "f.yaml")
     lines = {document.path_of(loc): line for loc, line in document.lines.items()}
     assert lines["data.mig-config.mig-configs.mixed[1].devices[1]"] == 15
+
+
+def test_every_text_of_a_config_map_is_opened_with_its_lines() -> None:
+    (document,) = load_text(TIME_SLICING + CONFIG_MAP[CONFIG_MAP.index("  mig-config") :], "f.yaml")
+    assert isinstance(document.spec, ConfigMap)
+    assert list(document.spec.layouts) == ["mixed"]
+    assert document.spec.sharing["sharing"].replicas == 4
+    lines = {document.path_of(loc): line for loc, line in document.lines.items()}
+    assert lines["data.sharing.sharing.timeSlicing.resources[0].replicas"] == 16
+    assert lines["data.mig-config.mig-configs.mixed[0].devices"] == 21
+
+
+def test_a_config_map_without_anything_in_it_is_refused() -> None:
+    text = TIME_SLICING[: TIME_SLICING.index("\ndata:")] + "\ndata: {}\n"
+    message = "nothing is listed; expected mig-config, or a configuration of the device plugin by its name"
+    assert complaints(text) == [f"f.yaml:5: data: {message}"]
 
 
 def test_embedded_yaml_in_quotes_points_at_its_key() -> None:

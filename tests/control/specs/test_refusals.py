@@ -10,7 +10,10 @@ from tests.control.specs.samples import (
     CONFIG_MAP,
     DEPLOYMENT,
     GATEWAY,
+    INFERENCE,
+    QUEUE,
     STEP_TEMPLATE,
+    TIME_SLICING,
     WORKFLOW,
     WORKLOAD,
     broken,
@@ -135,7 +138,7 @@ WRONG = [
         "kind: [1]",
         (
             "f.yaml:2: kind: unknown kind a list; expected one of Workflow, ConfigMap, ClusterPolicy, "
-            "Workload, Deployment, Cluster, StepTemplate"
+            "Workload, Deployment, Queue, Cluster, StepTemplate"
         ),
     ),
     (
@@ -144,7 +147,7 @@ WRONG = [
         "",
         (
             "f.yaml:1: neither a kind nor a known root key; expected kind: Workflow, ConfigMap, "
-            "ClusterPolicy, Workload, Deployment, Cluster, StepTemplate, or the root key gateway"
+            "ClusterPolicy, Workload, Deployment, Queue, Cluster, StepTemplate, or the root key gateway"
         ),
     ),
     (
@@ -191,8 +194,8 @@ WRONG = [
         '"3g.40gb": 1',
         '"3g.40": 1',
         (
-            "f.yaml:13: data.mig-config.mig-configs.mixed[0].mig-devices[\"3g.40\"]: found '3g.40'; expected a "
-            "MIG profile such as 1g.10gb or 3g.40gb"
+            "f.yaml:13: data.mig-config.mig-configs.mixed[0].mig-devices[\"3g.40\"]: found '3g.40'; did you mean "
+            "'3g.40gb'?"
         ),
     ),
     (
@@ -477,11 +480,282 @@ WRONG = [
     (
         CLUSTER,
         "  ports:\n",
-        "    - {name: two, simulated: true, gpus: 1, gpu_model: A, gpu_memory: 1, interconnect: pcie, "
+        "    - {name: one, simulated: true, gpus: 1, gpu_model: A, gpu_memory: 1, interconnect: pcie, "
         "memory: 1}\n  ports:\n",
         (
-            "f.yaml:6: spec.nodes: found 2 nodes; expected one node; several simulated nodes come with the "
-            "scheduler milestone"
+            "f.yaml:14: spec.nodes[1].name: node 'one' is given twice (spec.nodes[0].name on line 7); expected "
+            "every name once"
+        ),
+    ),
+    (
+        CONFIG_MAP,
+        "  mig-config: |",
+        "  mig-confg: |",
+        "f.yaml:6: data.mig-confg: MIG layouts under 'mig-confg'; did you mean 'mig-config'?",
+    ),
+    (
+        TIME_SLICING,
+        "replicas: 4",
+        "replicas: 0",
+        (
+            "f.yaml:16: data.sharing.sharing.timeSlicing.resources[0].replicas: found 0; expected greater than or "
+            "equal to 1"
+        ),
+    ),
+    (
+        TIME_SLICING,
+        "replicas: 4",
+        "replica: 4",
+        (
+            "f.yaml:16: data.sharing.sharing.timeSlicing.resources[0].replica: unknown field 'replica'; did you mean "
+            "'replicas'?"
+        ),
+    ),
+    (
+        TIME_SLICING,
+        "name: nvidia.com/gpu",
+        "name: nvidia.com/mig-1g.10gb",
+        (
+            "f.yaml:15: data.sharing.sharing.timeSlicing.resources[0].name: found 'nvidia.com/mig-1g.10gb'; expected "
+            "nvidia.com/gpu: a MIG slice is given to one workload at a time"
+        ),
+    ),
+    (
+        TIME_SLICING,
+        "version: v1\n    flags",
+        "version: v2\n    flags",
+        "f.yaml:7: data.sharing.version: found 'v2'; expected 'v1'",
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "devices: true",
+        "f.yaml:7: spec.devices: found true; expected a whole number",
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "devices: 8\n  least: 9",
+        "f.yaml:8: spec.least: at least 9 of 8 devices; expected 1 to 8",
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "devices: 8\n  least: 1.5",
+        "f.yaml:8: spec.least: found 1.5; expected a whole number",
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "slice: 1g.10gb",
+        "f.yaml:7: spec.slice: MIG slices cannot join a gang; expected whole devices for training",
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "devices: 2\n  replicas: 2",
+        "f.yaml:8: spec.replicas: replicas for training; expected it only for inference",
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "span: rak",
+        "f.yaml:7: spec.span: found 'rak'; did you mean 'rack'?",
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "duration: soon",
+        ("f.yaml:7: spec.duration: found 'soon'; expected a time such as 2h, 1h30m, 90s, 500ms or a number of seconds"),
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "duration: 0s",
+        "f.yaml:7: spec.duration: found '0s'; expected greater than 0",
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "share: 1.5",
+        "f.yaml:7: spec.share: found 1.5; expected less than 1",
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "share: 0.5",
+        (
+            "f.yaml:7: spec.share: a share of a device without device_memory; expected how much of the device's "
+            "memory it takes"
+        ),
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "devices: 2\n  share: 0.5\n  device_memory: 8Gi",
+        "f.yaml:8: spec.share: share with 2 devices; expected one device for each replica",
+    ),
+    (
+        WORKLOAD,
+        "devices: 2",
+        "latency_ms: 20",
+        "f.yaml:7: spec.latency_ms: latency_ms for training; expected it only for inference",
+    ),
+    (
+        INFERENCE,
+        "devices: 2",
+        "devices: 3",
+        (
+            "f.yaml:7: spec.devices: 3 devices for 2 replicas (spec.replicas on line 8); expected as many for each "
+            "replica"
+        ),
+    ),
+    (
+        INFERENCE,
+        "devices: 2",
+        "devices: 4",
+        "f.yaml:12: spec.profiles: profiles with 2 devices; expected one device for each replica",
+    ),
+    (
+        INFERENCE,
+        "  latency_ms: 200\n",
+        "",
+        "f.yaml:11: spec.profiles: profiles without a latency to keep; expected latency_ms beside it",
+    ),
+    (
+        INFERENCE,
+        "queue: product",
+        "slice: 1g.10gb",
+        (
+            "f.yaml:12: spec.profiles: slice and profiles are given together (spec.slice on line 9); expected one of "
+            "them"
+        ),
+    ),
+    (
+        INFERENCE,
+        "queue: product",
+        "span: cluster",
+        "f.yaml:9: spec.span: a span beyond the node for inference; expected node: only training is a gang",
+    ),
+    (
+        INFERENCE,
+        "slice: 2g.20gb",
+        "slice: 1g.10gb",
+        "f.yaml:17: spec.profiles[1]: '1g.10gb' is described twice; expected every slice once",
+    ),
+    (
+        INFERENCE,
+        "slice: 2g.20gb",
+        "slice: 2g.20",
+        "f.yaml:17: spec.profiles[1].slice: found '2g.20'; did you mean '2g.20gb'?",
+    ),
+    (
+        INFERENCE,
+        "latency_ms: 90.5",
+        "latency_ms: 0",
+        "f.yaml:18: spec.profiles[1].latency_ms: found 0; expected greater than 0",
+    ),
+    (
+        DEPLOYMENT,
+        "version: 3",
+        "devices: 2\n  slice: 1g.10gb",
+        "f.yaml:8: spec.slice: slice with 2 devices; expected one device for each replica",
+    ),
+    (
+        DEPLOYMENT,
+        "version: 3",
+        "devices: 900000\n  replicas: 2",
+        "f.yaml:7: spec.devices: 1800000 over 2 replicas; expected less than or equal to 1000000",
+    ),
+    (
+        DEPLOYMENT,
+        "version: 3",
+        "memory: 7Ei\n  replicas: 2",
+        (
+            "f.yaml:7: spec.memory: 16140901064495857664 over 2 replicas; expected an amount of bytes such as 128Gi, "
+            "512Mi, 80GB or a whole number"
+        ),
+    ),
+    (
+        QUEUE,
+        "quota: 8",
+        "quota: -8",
+        "f.yaml:6: spec.quota: found -8; expected greater than or equal to 0",
+    ),
+    (
+        QUEUE,
+        "quota: 8",
+        "quota: 0.5",
+        "f.yaml:6: spec.quota: found 0.5; expected a whole number",
+    ),
+    (
+        QUEUE,
+        "  parent: org\n  borrow: 4\n",
+        "",
+        "f.yaml:7: spec.lend: a queue without a parent has nobody to lend to; expected a parent",
+    ),
+    (
+        QUEUE,
+        "weight: 1.5",
+        "weight: 0",
+        "f.yaml:10: spec.weight: found 0; expected greater than 0",
+    ),
+    (
+        CLUSTER,
+        "gpus: 4",
+        "gpus: -1",
+        "f.yaml:9: spec.nodes[one].gpus: found -1; expected greater than or equal to 0",
+    ),
+    (
+        CLUSTER,
+        "gpus: 4",
+        "gpus: 4\n      count: 1001",
+        "f.yaml:10: spec.nodes[one].count: found 1001; expected less than or equal to 1000",
+    ),
+    (
+        CLUSTER,
+        "  ports:\n",
+        "    - {name: two, count: 1000, simulated: true, gpus: 1, gpu_model: A, gpu_memory: 1, interconnect: pcie, "
+        "memory: 1}\n  ports:\n",
+        "f.yaml:6: spec.nodes: found 1001 nodes; expected at most 1000",
+    ),
+    (
+        CLUSTER,
+        "gpus: 4",
+        "gpus: 4\n      labels: {biplane.io/mig: sometimes}",
+        "f.yaml:10: spec.nodes[one].labels[\"biplane.io/mig\"]: found 'sometimes'; did you mean 'dynamic'?",
+    ),
+    (
+        CLUSTER,
+        "gpus: 4",
+        "gpus: 4\n      labels: {biplane.io/mgi: dynamic}",
+        "f.yaml:10: spec.nodes[one].labels[\"biplane.io/mgi\"]: label 'biplane.io/mgi'; did you mean 'biplane.io/mig'?",
+    ),
+    (
+        CLUSTER,
+        "gpus: 4",
+        "gpus: 4\n      labels: {ray.io/node-id: x}",
+        (
+            "f.yaml:10: spec.nodes[one].labels[\"ray.io/node-id\"]: label 'ray.io/node-id'; expected another prefix: "
+            "Ray sets those of ray.io/ itself"
+        ),
+    ),
+    (
+        CLUSTER,
+        "gpus: 4",
+        "gpus: 4\n      labels: {zone: a b}",
+        (
+            "f.yaml:10: spec.nodes[one].labels.zone: label 'zone': 'a b'; expected at most 63 letters, digits, '-', "
+            "'_' and '.'; the key may have a prefix and a slash"
+        ),
+    ),
+    (
+        CLUSTER,
+        "gpus: 4",
+        "gpus: 4\n      labels: {biplane.io/mig: dynamic, nvidia.com/mig.config: mixed}",
+        (
+            'f.yaml:10: spec.nodes[one].labels["biplane.io/mig"]: the node is cut by a layout and on demand '
+            '(spec.nodes[one].labels["nvidia.com/mig.config"] on line 10); expected one of the two labels'
         ),
     ),
     (
