@@ -2,93 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 
-from control.kernel.plan import Plan, PutSpec, PutStatus, Record, Remove
-from control.scheduler.fit import Room
-from control.scheduler.state import TRANSITIONS, Happening, Lease, Node, Snapshot, Workload
+from control.kernel.ids import APP_WORKLOAD_PREFIX, STEP_WORKLOAD_PREFIX
+from control.kernel.plan import Effect, EndGroup, EnsureAgent, EnsureGroup, Plan, PutSpec, PutStatus, Record, Remove
+from control.scheduler.cutting import cut_as_declared, cut_on_demand
+from control.scheduler.elastic import grow
+from control.scheduler.hold import hold
+from control.scheduler.session import Session
+from control.scheduler.state import WHOLE, Lease, Node, Phase, Piece, Snapshot, Workload
 
 DEFAULT_PRIORITIES: Mapping[str, int] = {"critical-inference": 100, "training": 50, "batch-scoring": 10}
 """The classes of the article's ClusterPolicy; a policy that is applied adds to them or changes them."""
 
 
 def decide(snapshot: Snapshot) -> Plan:
-    """Keep what is leased where its node lives; then, highest priority and oldest first, fit what is pending."""
+    """Keep what is leased where it can stay; then answer those who wait, most urgent first."""
+    now = snapshot.now
     nodes = {node.name: node for node in snapshot.nodes}
-    ordered = sorted(snapshot.workloads, key=lambda w: _order(w, snapshot.priorities))
-    settled: list[Workload] = []
-    pending = [w for w in ordered if not w.phase.holds_devices]
-    for workload in (w for w in ordered if w.phase.holds_devices):
-        held = _hold(workload, nodes, settled)
-        (settled if held.phase.holds_devices else pending).append(held)
-    for workload in sorted(pending, key=lambda w: _order(w, snapshot.priorities)):
-        settled.append(_fit(workload, snapshot.nodes, settled, snapshot.priorities))
+    held = [hold(w, nodes, now) if w.phase.holds_devices else w for w in snapshot.workloads]
+    declared = cut_as_declared(tuple(held), snapshot)
+    held = list(declared.workloads)
+    session = Session.of(declared.nodes, snapshot.rules, held, now)
+    settled = {w.name: w for w in held} | session.holders
+    waiting = [w for w in held if not w.phase.holds_devices]
+    settled |= {w.name: w for w in session.settle(waiting, now)}
+    if not any(w.phase is Phase.PENDING for w in settled.values()):
+        settled |= {w.name: w for w in grow(session, now)}
     before = {w.name: w for w in snapshot.workloads}
-    changed = tuple(_status(w) for w in settled if w != before[w.name])
-    return Plan(_inventory(snapshot) + changed)
+    changed = tuple(_status(w) for name, w in sorted(settled.items()) if w != before[name])
+    cuts = declared.orders + cut_on_demand(settled.values(), session, snapshot)
+    return Plan(_inventory(snapshot) + changed, _agents(snapshot) + _groups(settled.values(), snapshot) + cuts)
 
 
-def _order(workload: Workload, priorities: Mapping[str, int]) -> tuple[int, float, str]:
-    return (-priorities.get(workload.priority_class, 0), workload.created_at, workload.name)
+def _agents(snapshot: Snapshot) -> tuple[Effect, ...]:
+    return tuple(
+        EnsureAgent(
+            kind="Node",
+            name=wanted.name,
+            reason="nobody has said yet what devices it has",
+            node_id=wanted.node_id,
+            driver=wanted.driver,
+            args=wanted.args,
+        )
+        for wanted in snapshot.agents_wanted
+    )
 
 
-def _hold(workload: Workload, nodes: Mapping[str, Node], holders: list[Workload]) -> Workload:
-    """The workload with its lease on the node as it is now: the node may have come back under another Ray id.
+def _groups(workloads: Iterable[Workload], snapshot: Snapshot) -> tuple[Effect, ...]:
+    """A placement group for each lease that nobody else enforces, and none for anything else.
 
-    A workload that asks for something else than it was given gives its lease up and is fitted anew.
+    A group that was made for another lease of the same name goes first; the next pass makes the new one.
     """
-    lease = workload.lease
-    node = nodes.get(lease.node) if lease else None
-    if lease is None or node is None:
-        return _lose(workload, Happening.NODE_LOST, f"{lease.node if lease else 'its node'} is gone")
-    if (len(lease.devices), lease.memory) != (workload.devices, workload.memory):
-        return _lose(workload, Happening.CHANGED, "it asks for something else than it was given")
-    room = Room.of(node, holders)
-    large = {device.uuid for device in room.devices if device.memory >= workload.device_memory}
-    if lease.memory > room.memory or not set(lease.devices) <= large:
-        return _lose(workload, Happening.NODE_LOST, f"{node.name} no longer has what it asks for where it was")
-    return replace(
-        workload,
-        phase=TRANSITIONS[workload.phase, Happening.HOLDS],
-        lease=replace(lease, node_id=node.node_id),
+    before = {w.name: w.lease for w in snapshot.workloads}
+    wanted = {w.name: w for w in workloads if w.lease is not None and has_group(w.name)}
+    ensure = tuple(
+        EnsureGroup(kind="Workload", name=name, reason=workload.reason, group=name, bundles=_bundles(workload.lease))
+        for name, workload in sorted(wanted.items())
+        if name not in snapshot.groups and workload.phase is Phase.LEASED and workload.lease is not None
     )
-
-
-def _lose(workload: Workload, happening: Happening, reason: str) -> Workload:
-    return replace(workload, phase=TRANSITIONS[workload.phase, happening], lease=None, reason=reason)
-
-
-def _fit(
-    workload: Workload, nodes: tuple[Node, ...], holders: list[Workload], priorities: Mapping[str, int]
-) -> Workload:
-    """The workload leased on the fullest node that has room (ties by name), or pending with each node's reason."""
-    if workload.priority_class not in priorities:
-        known = ", ".join(sorted(priorities))
-        return _pend(workload, f"there is no priority class {workload.priority_class!r}; there are: {known}")
-    if not nodes:
-        return _pend(workload, "no node has joined yet")
-    rooms = [Room.of(node, (w for w in holders if w.lease is not None)) for node in nodes]
-    refusals = {room.node.name: room.refusal(workload) for room in rooms}
-    fitting = [room for room in rooms if not refusals[room.node.name]]
-    if not fitting:
-        return _pend(workload, "; ".join(refusals[name] for name in sorted(refusals)))
-    room = min(fitting, key=lambda room: (len(room.devices), room.node.name))
-    free = f"{len(room.devices)} of {len(room.node.devices)} {room.node.gpu_model} free"
-    return replace(
-        workload,
-        phase=TRANSITIONS[workload.phase, Happening.FITS],
-        lease=room.lease(workload),
-        reason=f"{room.node.name} is the fullest node with room ({free} before)",
+    overdue = {name for name, w in wanted.items() if w.eviction is not None and snapshot.now >= w.eviction.deadline}
+    end = tuple(
+        EndGroup(kind="Workload", name=name, reason="no lease asks for it", group=name)
+        for name in sorted(snapshot.groups)
+        if name not in wanted or name in overdue or _pieces(before[name]) != _pieces(wanted[name].lease)
     )
+    return end + ensure
 
 
-def _pend(workload: Workload, reason: str) -> Workload:
-    return replace(workload, phase=TRANSITIONS[workload.phase, Happening.DOES_NOT_FIT], reason=reason)
+def _pieces(lease: Lease | None) -> tuple[Piece, ...]:
+    return () if lease is None else lease.pieces
+
+
+def has_group(workload: str) -> bool:
+    """Steps and applications make their own placement groups: a second one would hold the same devices twice."""
+    return not workload.startswith((STEP_WORKLOAD_PREFIX, APP_WORKLOAD_PREFIX))
+
+
+def _bundles(lease: Lease) -> tuple[tuple[str, Mapping[str, float]], ...]:
+    """For each piece Ray's node id and the bundle: a gang's share of one node is one bundle."""
+    bundles = []
+    for piece in lease.pieces:
+        bundle = {piece.resource: len(piece.devices) * piece.milli / WHOLE, "CPU": piece.cpu / 1000}
+        bundle = {resource: amount for resource, amount in bundle.items() if amount}
+        bundles.append((piece.node_id, bundle or {"CPU": 0.001}))
+    return tuple(bundles)
 
 
 def _status(workload: Workload) -> Record:
-    lease: Lease | None = workload.lease
     return PutStatus(
         kind="Workload",
         name=workload.name,
@@ -98,7 +100,12 @@ def _status(workload: Workload) -> Record:
         status={
             "phase": workload.phase.value,
             "reason": workload.reason,
-            "lease": None if lease is None else {**asdict(lease), "devices": list(lease.devices)},
+            "lease": None if workload.lease is None else asdict(workload.lease),
+            "eviction": None if workload.eviction is None else asdict(workload.eviction),
+            "nominated": [asdict(piece) for piece in workload.nominated],
+            "evictions": workload.evictions,
+            "failed_binds": workload.failed_binds,
+            "waiting_since": workload.waiting_since,
         },
     )
 
@@ -111,9 +118,9 @@ def _inventory(snapshot: Snapshot) -> tuple[Record, ...]:
         PutSpec(
             kind="Node",
             name=node.name,
-            event="NodeJoined",
-            reason=f"{len(node.devices)} {'simulated ' if node.simulated else ''}{node.gpu_model}",
-            spec={**asdict(node), "devices": [asdict(device) for device in node.devices]},
+            event="NodeJoined" if node.name not in known else "NodeChanged",
+            reason=_described(node),
+            spec=asdict(node),
         )
         for node in snapshot.nodes
         if known.get(node.name) != node
@@ -124,3 +131,18 @@ def _inventory(snapshot: Snapshot) -> tuple[Record, ...]:
         if name not in seen
     )
     return joined + left
+
+
+def _described(node: Node) -> str:
+    """What joined, or what is not as it was, for `biplane events`."""
+    said = f"{len(node.devices)} {'simulated ' if node.simulated else ''}{node.gpu_model}"
+    notes = [
+        f"{device.uuid}: {device.trouble or device.cordon}"
+        for device in node.devices
+        if device.trouble or device.cordon
+    ]
+    if node.cordon:
+        notes.append(f"cordoned: {node.cordon}")
+    if sliced := sum(len(device.slices) for device in node.devices):
+        notes.append(f"{sliced} MIG slices")
+    return "; ".join((said, *notes))

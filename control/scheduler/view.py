@@ -1,119 +1,235 @@
-"""What the scheduler observes: Ray's live nodes as declared or as Ray counts them, and the stored workloads."""
+"""What the scheduler observes: Ray's nodes, groups and actors, and the stored workloads and rules.
+
+One stored object that cannot be read any more is left out and named; it never stops the pass.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from control.kernel.present import Drive, NodeView
+from control.kernel.ids import (
+    APP_WORKLOAD_PREFIX,
+    STEP_PREFIX,
+    STEP_WORKLOAD_PREFIX,
+    AppName,
+    StepName,
+)
+from control.kernel.present import Drive
 from control.kernel.store import Object, Store
-from control.scheduler.decide import DEFAULT_PRIORITIES
-from control.scheduler.state import Device, Lease, Node, Phase, Snapshot, Workload
+from control.scheduler.ask import wanted
+from control.scheduler.nodes import Cordon, Foreign, agents_wanted, excess_on, live_nodes
+from control.scheduler.rules import priorities_in, rules_of
+from control.scheduler.state import Broken, Eviction, Kind, Lease, Node, Phase, Piece, Snapshot, Workload
 from control.specs.cluster import Cluster
-from control.specs.cluster import Node as DeclaredNode
-from control.specs.gpu_policy import ClusterPolicy
+from control.specs.gpu_policy import ClusterPolicy, ConfigMap
+from control.specs.queue import Queue
 from control.specs.workload import Workload as WorkloadDocument
 
-NODE_LABEL = "biplane.io/node"
-"""The Ray node label that carries the declared name of a simulated node."""
-SIMULATED_RESOURCE = "sim-gpu"
-REAL_RESOURCE = "GPU"
+KINDS = ("Cluster", "ClusterPolicy", "ConfigMap", "Cordon", "Node", "Queue", "Workload")
+"""The kinds of stored objects that the scheduler reads."""
 
-_lease = TypeAdapter(Lease)
-_node = TypeAdapter(Node)
+T = TypeVar("T")
 
 
-def observe(store: Store, drive: Drive) -> Snapshot:
-    stored = store.list("Cluster", "ClusterPolicy", "Node", "Workload")
-    declared = [node for o in stored if o.kind == "Cluster" for node in Cluster.model_validate(o.spec).spec.nodes]
-    return Snapshot(
-        nodes=live_nodes(declared, drive.nodes()),
-        known_nodes=known_nodes(stored),
-        workloads=tuple(workload_of(o) for o in stored if o.kind == "Workload"),
-        priorities=priorities_of(stored),
+@dataclass(frozen=True)
+class _Status:
+    """What the scheduler itself wrote of a workload. The fields are the workload's."""
+
+    phase: Phase = Phase.PENDING
+    reason: str = ""
+    lease: Lease | None = None
+    eviction: Eviction | None = None
+    nominated: tuple[Piece, ...] = ()
+    evictions: int = 0
+    failed_binds: int = 0
+    waiting_since: float | None = None
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a Cordon says."""
+
+    reason: str
+    drain: bool = False
+
+
+_nodes = TypeAdapter(Node)
+_statuses = TypeAdapter(_Status)
+_orders = TypeAdapter(_Order)
+
+
+class Memory:
+    """What one pass leaves for the next: what it has read and how long it has seen others hold devices.
+
+    Forgotten, it is found again; only an excess has to last anew.
+    """
+
+    def __init__(self) -> None:
+        self.foreign = Foreign()
+        self._idle: dict[str, float] = {}
+        self._seen: dict[str, tuple[Workload, Workload]] = {}
+        self._read: dict[tuple[str, str], tuple[int, Any]] = {}
+
+    def read(self, stored: Iterable[Object], parse: Callable[[Object], T]) -> list[T | Broken]:
+        """Each object as `parse` has it, or why it cannot be had; parsed again only when its revision changed."""
+        found: list[T | Broken] = []
+        for o in stored:
+            before = self._read.get((o.kind, o.name))
+            if before is None or before[0] != o.revision:
+                before = self._read[o.kind, o.name] = (o.revision, _parsed(o, parse))
+            found.append(before[1])
+        return found
+
+    def as_seen(self, workload: Workload, running: bool, bound: bool) -> Workload:
+        """The workload with what was seen of it; the same object as before while nothing changes."""
+        if (workload.running, workload.bound) == (running, bound):
+            return workload
+        read, seen = self._seen.get(workload.name, (None, workload))
+        if read is not workload or (seen.running, seen.bound) != (running, bound):
+            seen = replace(workload, running=running, bound=bound)
+            self._seen[workload.name] = (workload, seen)
+        return seen
+
+    def idle_since(self, nodes: Iterable[Node], workloads: Iterable[Workload], now: float) -> Mapping[str, float]:
+        """Since when each device and slice has been without a holder; from now on where that is news."""
+        held = {uuid for w in workloads if w.lease for piece in w.lease.pieces for uuid in piece.devices}
+        held |= {d.uuid for node in nodes for d in node.devices if any(one.uuid in held for one in d.slices)}
+        there = {d.uuid for node in nodes for d in node.devices}
+        there |= {one.uuid for node in nodes for d in node.devices for one in d.slices}
+        self._idle = {uuid: self._idle.get(uuid, now) for uuid in sorted(there - held)}
+        return self._idle
+
+    def keep(self, stored: Iterable[Object]) -> None:
+        """Forget every object but these."""
+        kept = {(o.kind, o.name) for o in stored}
+        self._read = {key: value for key, value in self._read.items() if key in kept}
+        self._seen = {name: value for name, value in self._seen.items() if ("Workload", name) in kept}
+
+
+def observe(store: Store, drive: Drive, now: float, devices: str, memory: Memory) -> Snapshot:
+    """`devices` is the directory in which the agents of simulated nodes keep their devices."""
+    groups, seen = drive.groups(), drive.nodes()  # before the store: what is seen here was asked for by what is stored
+    stored = store.list(*KINDS)
+    before = stored_snapshot(stored, now, memory)
+    clusters = [one for one in memory.read(_of(stored, "Cluster"), _cluster) if not isinstance(one, Broken)]
+    cordons = [one for one in memory.read(_of(stored, "Cordon"), _cordon) if not isinstance(one, Broken)]
+    memory.keep(stored)
+    declared = [node for cluster in clusters for node in cluster.spec.nodes]
+    nodes = live_nodes(declared, seen, cordons)
+    running = frozenset(groups) | _running(before.workloads, drive)
+    return replace(
+        before,
+        idle_since=memory.idle_since(nodes, before.workloads, now),
+        nodes=tuple(memory.foreign.settle(nodes, excess_on(nodes, seen, before.workloads), before.known_nodes, now)),
+        workloads=tuple(memory.as_seen(w, w.name in running, groups.get(w.name, True)) for w in before.workloads),
+        groups=groups,
+        agents_wanted=agents_wanted(declared, seen, devices),
     )
 
 
-def live_nodes(declared: Iterable[DeclaredNode], seen: Iterable[NodeView]) -> tuple[Node, ...]:
-    """Declared nodes that Ray reports under their label; any other node with the whole GPUs that Ray counts."""
-    by_name = {node.name: node for node in declared}
-    nodes = []
-    for view in seen:
-        declaration = by_name.get(view.labels.get(NODE_LABEL, ""))
-        nodes.append(_counted(view) if declaration is None else _declared(declaration, view))
-    return tuple(sorted(nodes, key=lambda node: node.name))
+def stored_snapshot(stored: Sequence[Object], now: float, memory: Memory) -> Snapshot:
+    """What the store alone tells: the nodes as they were last written down, and nothing of what lives on Ray."""
+    broken: list[Broken] = []
+
+    def every(kind: str, parse: Callable[[Object], T]) -> list[T]:
+        read = memory.read(_of(stored, kind), parse)
+        broken.extend(one for one in read if isinstance(one, Broken))
+        return [one for one in read if not isinstance(one, Broken)]
+
+    every("Cluster", _cluster)
+    every("Cordon", _cordon)
+    policies = every("ClusterPolicy", lambda o: ClusterPolicy.model_validate(o.spec))
+    config_maps = every("ConfigMap", lambda o: ConfigMap.model_validate(o.spec))
+    queues = every("Queue", lambda o: Queue.model_validate(o.spec))
+    known = tuple(every("Node", _node))
+    workloads = tuple(every("Workload", workload_of))
+    rules = rules_of(policies, config_maps, queues)
+    return Snapshot(known, known, workloads, rules, now=now, broken=tuple(broken))
 
 
 def known_nodes(stored: Iterable[Object]) -> tuple[Node, ...]:
-    return tuple(_node.validate_python(dict(o.spec)) for o in stored if o.kind == "Node")
+    """The nodes as the scheduler last wrote them down, those that it can still read."""
+    read = [_parsed(o, _node) for o in stored if o.kind == "Node"]
+    return tuple(node for node in read if not isinstance(node, Broken))
 
 
 def priorities_of(stored: Iterable[Object]) -> Mapping[str, int]:
-    found = dict(DEFAULT_PRIORITIES)
-    for policy in (ClusterPolicy.model_validate(o.spec) for o in stored if o.kind == "ClusterPolicy"):
-        if policy.spec.scheduling is not None:
-            found |= {p.name: p.priority for p in policy.spec.scheduling.preemption.priorities}
-    return found
+    return priorities_in(ClusterPolicy.model_validate(o.spec) for o in stored if o.kind == "ClusterPolicy")
 
 
 def workload_of(stored: Object) -> Workload:
-    return workload_from(
-        stored.name, stored.spec, status=stored.status, revision=stored.revision, created_at=stored.created_at
-    )
+    """The workload that an object asks for, with what the scheduler said of it.
+
+    A status that cannot be read counts as none. A workload whose spec cannot be read keeps what it holds, as it is;
+    raises ValidationError when it holds nothing.
+    """
+    try:
+        status = _statuses.validate_python(dict(stored.status))
+    except ValidationError:
+        status = _Status()
+    try:
+        asked = wanted(stored.name, WorkloadDocument.model_validate(stored.spec).spec)
+    except ValidationError:
+        if status.lease is None:
+            raise
+        asked = _holding(stored.name, status.lease)
+    since = stored.created_at if status.waiting_since is None else status.waiting_since
+    said = {**vars(status), "waiting_since": since}
+    return replace(asked, revision=stored.revision, created_at=stored.created_at, **said)
 
 
-def workload_from(
-    name: str,
-    document: Mapping[str, Any],
-    *,
-    status: Mapping[str, Any],
-    revision: int = 0,
-    created_at: float = 0.0,
-) -> Workload:
-    """The workload that a document asks for, with what `status` says of it."""
-    spec = WorkloadDocument.model_validate(document).spec
-    lease = status.get("lease")
+def _holding(name: str, lease: Lease) -> Workload:
+    """A workload of which is only known what it holds."""
     return Workload(
         name=name,
-        revision=revision,
-        kind=spec.type,
-        devices=spec.devices,
-        memory=spec.memory,
-        device_memory=spec.device_memory,
-        priority_class=spec.priority,
-        created_at=created_at,
-        phase=Phase(status.get("phase", Phase.PENDING.value)),
-        lease=None if lease is None else _lease.validate_python(lease),
-        reason=status.get("reason", ""),
+        revision=0,
+        kind=Kind.TRAINING,
+        devices=lease.devices,
+        memory=sum(piece.memory for piece in lease.pieces),
+        device_memory=max((piece.device_memory for piece in lease.pieces), default=0),
+        priority_class="training",
+        created_at=0.0,
+        milli=min(piece.milli for piece in lease.pieces),
+        preemptible=False,
     )
 
 
-def _declared(node: DeclaredNode, view: NodeView) -> Node:
-    devices = tuple(Device(f"SIM-{node.name}-{index}", node.gpu_memory) for index in range(node.gpus))
-    return Node(
-        name=node.name,
-        node_id=view.node_id,
-        resource=SIMULATED_RESOURCE,
-        gpu_model=node.gpu_model,
-        interconnect=node.interconnect,
-        devices=devices,
-        memory=node.memory,
-        simulated=True,
-    )
+def _running(workloads: Sequence[Workload], drive: Drive) -> frozenset[str]:
+    """The workloads of the steps and applications that live. Who holds nothing is not looked for."""
+    holders = [w.name for w in workloads if w.lease is not None]
+    found: set[str] = set()
+    if any(name.startswith(STEP_WORKLOAD_PREFIX) for name in holders):
+        found |= {step.workload for actor in drive.actors(STEP_PREFIX) if (step := StepName.parse(actor))}
+    if any(name.startswith(APP_WORKLOAD_PREFIX) for name in holders):
+        found |= {name.workload for app in drive.apps() if (name := AppName.parse(app))}
+    return frozenset(found)
 
 
-def _counted(view: NodeView) -> Node:
-    """A node without a declaration: whole GPUs by Ray's count, indexed as CUDA does."""
-    count = int(view.resources.get(REAL_RESOURCE, 0))
-    return Node(
-        name=view.labels.get("ray.io/node-id", view.node_id)[:12],
-        node_id=view.node_id,
-        resource=REAL_RESOURCE,
-        gpu_model=view.labels.get("ray.io/accelerator-type", "GPU"),
-        interconnect="unknown",
-        devices=tuple(Device(str(index), 0) for index in range(count)),
-        memory=int(view.resources.get("memory", 0)),
-        simulated=False,
-    )
+def _of(stored: Iterable[Object], kind: str) -> Iterable[Object]:
+    return (o for o in stored if o.kind == kind)
+
+
+def _cluster(stored: Object) -> Cluster:
+    return Cluster.model_validate(stored.spec)
+
+
+def _cordon(stored: Object) -> Cordon:
+    order = _orders.validate_python(dict(stored.spec))
+    return Cordon(stored.name, order.reason, order.drain)
+
+
+def _node(stored: Object) -> Node:
+    return _nodes.validate_python(dict(stored.spec))
+
+
+def _parsed(stored: Object, parse: Callable[[Object], T]) -> T | Broken:
+    try:
+        return parse(stored)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(key) for key in first["loc"])
+        return Broken(stored.kind, stored.name, f"what is stored of it is no longer valid: {place}: {first['msg']}")

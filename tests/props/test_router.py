@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from control.kernel.plan import Effect, EndApp
 from control.kernel.present import AppState
 from tests.control.router.world import DOMAINS, deployment, plane_with
-from tests.fakes.plane import Plane
+from tests.fakes.plane import POLICY, URGENT, Plane
 
 ALIVE = (AppState.RUNNING, AppState.SICK)
 Happening = Callable[[Plane], None]
@@ -34,6 +35,13 @@ def move_apps(state: AppState, only: tuple[AppState, ...]) -> Happening:
     return happen
 
 
+def leave(plane: Plane) -> None:
+    if plane.store.get("Workload", "urgent"):
+        plane.delete("Workload", "urgent")
+
+
+YIELDING = deployment().replace("  devices:", "  priority_class: batch-scoring\n  devices:")
+
 happenings = st.sampled_from(
     [
         register,
@@ -41,6 +49,9 @@ happenings = st.sampled_from(
         lambda plane: plane.apply(deployment()),
         lambda plane: plane.apply(deployment(length=512)),
         lambda plane: plane.apply(deployment(version=1)),
+        lambda plane: plane.apply(YIELDING),
+        lambda plane: plane.apply(URGENT),
+        leave,
         move_apps(AppState.RUNNING, (AppState.STARTING, AppState.SICK)),
         move_apps(AppState.RUNNING, (AppState.STARTING, AppState.SICK)),
         move_apps(AppState.SICK, (AppState.RUNNING,)),
@@ -50,6 +61,29 @@ happenings = st.sampled_from(
         lambda plane: plane.restart(),
     ]
 )
+
+
+def leases(plane: Plane) -> dict[str, dict[str, Any]]:
+    """What the workloads that are stored hold."""
+    return {o.name: o.status["lease"] for o in plane.store.list("Workload") if o.status.get("lease")}
+
+
+def on_time(plane: Plane, app: str) -> bool:
+    """Whether an application may still wait for requests: it has its devices, and nobody is owed them by now."""
+    found = plane.store.get("Workload", plane.drive.asked[app].args["workload"])
+    if found is None or not found.status.get("lease"):
+        return False
+    eviction = found.status.get("eviction")
+    return eviction is None or plane.clock() < eviction["deadline"]
+
+
+def assert_no_application_is_on_devices_of_others(plane: Plane) -> None:
+    for app in plane.models():
+        args = plane.drive.asked[app].args
+        mine = {uuid for devices in args["replica_devices"] for uuid in devices}
+        for name, lease in leases(plane).items():
+            given = {uuid for piece in lease["pieces"] for uuid in piece["devices"]}
+            assert name == args["workload"] or not mine & given, f"{app} is on devices of {name}"
 
 
 def routed(plane: Plane) -> list[str]:
@@ -65,13 +99,14 @@ def test_an_arm_always_names_an_application_that_was_seen_running(
 ) -> None:
     """Domains take turns in any order between happenings; whatever the router publishes was true when it looked.
 
-    And no application is ended to which the table that the gateway's replicas hold still routes.
+    And no application is ended to which the table that the gateway's replicas hold still routes, unless its devices
+    were wanted back and the time for that is over; and none is on devices that were given to somebody else.
     """
-    plane = plane_with(1, deployment())
+    plane = plane_with(1, POLICY, deployment())
     cut_off: list[str] = []
 
     def watch(effect: Effect) -> None:
-        if isinstance(effect, EndApp) and (asked := plane.drive.asked.get(effect.app)):
+        if isinstance(effect, EndApp) and (asked := plane.drive.asked.get(effect.app)) and on_time(plane, effect.app):
             cut_off.extend(url for url in routed(plane) if url.endswith(asked.route_prefix))
 
     plane.drive.before_act = watch
@@ -82,10 +117,12 @@ def test_an_arm_always_names_an_application_that_was_seen_running(
             ran |= {app for app, view in plane.drive.serve.items() if view.state is AppState.RUNNING}
             alive = {app for app, view in plane.drive.serve.items() if view.state in ALIVE}
             plane.turn(name)
+            assert_no_application_is_on_devices_of_others(plane)
             if name == "router":
                 arms = [arm for o in plane.store.list("Deployment") for arm in o.status.get("arms", ())]
                 assert {arm["app"] for arm in arms} <= ran & alive
                 assert sum(arm["weight"] for arm in arms) in (0, 1)
+    leave(plane)
     plane.settle()
     holders = {o.name for o in plane.store.list("Workload")}
     assert len(holders) == len(plane.models()), "devices without an application, or one without devices"

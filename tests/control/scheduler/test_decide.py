@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from control.kernel.plan import PutSpec, PutStatus, Remove
+from control.kernel.plan import EnsureGroup, PutSpec, PutStatus, Remove
+from control.scheduler.ask import refusals_when_empty
 from control.scheduler.decide import decide
-from control.scheduler.fit import refusals_when_empty
-from control.scheduler.state import TRANSITIONS, Happening, Phase, Workload
-from tests.control.scheduler.world import GIB, by_name, leased, node, settled, snapshot, workload
+from control.scheduler.state import TRANSITIONS, Eviction, Happening, Phase, Workload
+from tests.control.scheduler.world import GIB, after, by_name, leased, node, places, settled, snapshot, uuids, workload
 
 FULL = workload("full", devices=3, memory=48, priority="critical-inference")
 
@@ -48,15 +48,16 @@ def test_with_several_nodes_each_says_why_it_refuses() -> None:
 def test_a_lease_names_the_node_its_ray_id_the_resource_and_a_device_for_each_asked() -> None:
     found = by_name(settled(snapshot([node()], [workload(devices=2)])))["w"]
     assert found.lease is not None
-    assert (found.lease.node, found.lease.node_id, found.lease.resource) == ("n0", "id-n0", "sim-gpu")
-    assert found.lease.devices == ("SIM-n0-0", "SIM-n0-1")
-    assert found.reason == "n0 is the fullest node with room (4 of 4 H100 free before)"
+    (piece,) = found.lease.pieces
+    assert (piece.node, piece.node_id, piece.resource) == ("n0", "id-n0", "sim-gpu")
+    assert piece.devices == ("SIM-n0-0", "SIM-n0-1")
+    assert found.reason == "the 2 best-connected free devices of one node: n0 is where it costs the others least"
 
 
 def test_a_workload_of_memory_only_gets_a_node_and_no_device() -> None:
     found = by_name(settled(snapshot([node()], [workload(devices=0, memory=8)])))["w"]
     assert found.lease is not None
-    assert found.lease.devices == ()
+    assert uuids(found) == ()
 
 
 def test_the_higher_priority_goes_first_then_the_older_then_the_name() -> None:
@@ -87,9 +88,8 @@ def test_a_policy_changes_the_order() -> None:
 def test_the_fullest_node_with_room_is_taken_so_that_large_workloads_still_fit() -> None:
     nodes = [node("n0", 8), node("n1", 8)]
     held = leased(workload("held", 6, priority="critical-inference"), nodes=nodes)
-    found = by_name(settled(snapshot(nodes, [*held, workload("small", 2), workload("large", 8)])))
-    places = {name: w.lease.node for name, w in found.items() if w.lease}
-    assert places == {"held": "n0", "small": "n0", "large": "n1"}
+    found = settled(snapshot(nodes, [*held, workload("small", 2), workload("large", 8)]))
+    assert places(found) == {"held": "n0", "small": "n0", "large": "n1"}
 
 
 def test_a_pending_workload_of_higher_priority_does_not_take_what_is_leased() -> None:
@@ -114,15 +114,16 @@ def test_when_its_node_is_gone_a_workload_is_pending_again() -> None:
 def test_when_its_node_is_gone_a_workload_moves_to_another_that_has_room() -> None:
     held = leased(workload(devices=2), nodes=[node("n0")])
     found = by_name(settled(snapshot([node("n1")], held)))["w"]
-    assert found.lease is not None
-    assert found.lease.devices == ("SIM-n1-0", "SIM-n1-1")
+    assert uuids(found) == ("SIM-n1-0", "SIM-n1-1")
 
 
 def test_when_its_node_comes_back_under_another_id_the_lease_keeps_its_devices() -> None:
     (held,) = leased(workload(devices=2), nodes=[node()])
     found = by_name(settled(snapshot([node(node_id="other")], [held])))["w"]
     assert held.lease is not None
-    assert found.lease == replace(held.lease, node_id="other")
+    assert found.lease is not None
+    assert [piece.node_id for piece in found.lease.pieces] == ["other"]
+    assert uuids(found) == uuids(held)
 
 
 def test_when_its_node_comes_back_with_fewer_devices_the_lease_ends() -> None:
@@ -164,7 +165,7 @@ def test_a_changed_workload_that_still_fits_is_leased_what_it_asks_for_now() -> 
     (held,) = leased(workload(devices=1), nodes=[node()])
     found = by_name(settled(snapshot([node()], [replace(held, devices=3, memory=GIB)])))["w"]
     assert found.lease is not None
-    assert (found.phase, len(found.lease.devices), found.lease.memory) == (Phase.LEASED, 3, GIB)
+    assert (found.phase, found.lease.devices, found.lease.pieces[0].memory) == (Phase.LEASED, 3, GIB)
 
 
 def test_what_a_changed_workload_gave_up_goes_to_who_fits() -> None:
@@ -178,7 +179,9 @@ def test_every_status_is_written_at_the_revision_that_was_seen() -> None:
     (record,) = plan.records
     assert isinstance(record, PutStatus)
     assert (record.revision, record.event) == (1, "Leased")
-    assert plan.effects == ()
+    (effect,) = plan.effects
+    assert isinstance(effect, EnsureGroup)
+    assert (effect.group, effect.bundles) == ("w", (("id-n0", {"sim-gpu": 1.0}),))
 
 
 def test_a_node_that_joins_changes_or_leaves_is_written_down_once() -> None:
@@ -186,7 +189,7 @@ def test_a_node_that_joins_changes_or_leaves_is_written_down_once() -> None:
     before = replace(snapshot([changed, same], []), known_nodes=(old, node("n1"), same))
     joined, left = decide(before).records
     assert isinstance(joined, PutSpec)
-    assert (joined.kind, joined.name, joined.event, joined.spec["node_id"]) == ("Node", "n1", "NodeJoined", "new")
+    assert (joined.kind, joined.name, joined.event, joined.spec["node_id"]) == ("Node", "n1", "NodeChanged", "new")
     assert joined.reason == "4 simulated H100"
     assert isinstance(left, Remove)
     assert (left.kind, left.name) == ("Node", "gone")
@@ -199,15 +202,24 @@ def test_what_no_node_could_ever_host_is_told_from_what_only_has_to_wait() -> No
     assert len(refusals_when_empty(workload(devices=5), nodes)) == 2
 
 
+def stopping(*, running: bool) -> Workload:
+    """A holder that was told to stop."""
+    (held,) = leased(workload("step.w"), nodes=[node()])
+    return replace(held, phase=Phase.EVICTING, eviction=Eviction("other", 30.0), devices=9, running=running)
+
+
 REACHED = {
     (Phase.PENDING, Happening.FITS): ([node()], [workload()]),
     (Phase.PENDING, Happening.DOES_NOT_FIT): ([node()], [workload(devices=9)]),
     (Phase.LEASED, Happening.HOLDS): ([node()], leased(workload(), nodes=[node()])),
-    (Phase.LEASED, Happening.CHANGED): (
+    (Phase.LEASED, Happening.CHOSEN): (
         [node()],
         [replace(held, devices=9) for held in leased(workload(), nodes=[node()])],
     ),
     (Phase.LEASED, Happening.NODE_LOST): ([node("n1", 0)], leased(workload(), nodes=[node()])),
+    (Phase.EVICTING, Happening.HOLDS): ([node()], [stopping(running=True)]),
+    (Phase.EVICTING, Happening.STOPPED): ([node()], [stopping(running=False)]),
+    (Phase.EVICTING, Happening.NODE_LOST): ([node("n1", 0)], [stopping(running=True)]),
 }
 
 
@@ -217,13 +229,13 @@ def test_every_pair_of_phase_and_happening_has_its_next_phase_or_cannot_be(phase
     if (phase, happening) in REACHED:
         nodes, workloads = REACHED[phase, happening]
         assert workloads[0].phase is phase
-        found = settled(snapshot(nodes, workloads)).workloads[0]
+        found = after(before := snapshot(nodes, workloads), decide(before)).workloads[0]
         assert found.phase is TRANSITIONS[phase, happening]
 
 
 @pytest.mark.parametrize("phase", Phase)
 def test_a_phase_holds_devices_exactly_when_it_has_a_lease(phase: Phase) -> None:
-    assert phase.holds_devices is (phase is Phase.LEASED)
+    assert phase.holds_devices is (phase is not Phase.PENDING)
 
 
 def test_a_workload_that_now_asks_for_larger_devices_gives_up_its_lease() -> None:
@@ -235,3 +247,17 @@ def test_a_workload_that_now_asks_for_larger_devices_gives_up_its_lease() -> Non
 def test_when_its_node_comes_back_with_smaller_devices_the_lease_ends() -> None:
     held = leased(workload(each=80), nodes=[node(each=80)])
     assert by_name(settled(snapshot([node(each=40)], held)))["w"].phase is Phase.PENDING
+
+
+def test_a_group_of_a_former_lease_goes_before_the_new_one_is_made() -> None:
+    first = settled(snapshot([node()], [workload("w", 2)]))
+    anew = replace(first, workloads=(workload("w", 3),))
+    plan = decide(anew)
+    assert [type(effect).__name__ for effect in plan.effects] == ["EndGroup"]
+    second = decide(after(anew, plan))
+    assert [type(effect).__name__ for effect in second.effects] == ["EnsureGroup"]
+
+
+def test_a_group_that_no_lease_asks_for_is_removed() -> None:
+    (effect,) = decide(replace(snapshot([node()], []), groups={"leaked": True})).effects
+    assert (type(effect).__name__, effect.name) == ("EndGroup", "leaked")

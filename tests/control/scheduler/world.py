@@ -1,4 +1,4 @@
-"""Nodes and workloads to decide about, and the store's part: writing a plan back into the snapshot."""
+"""Nodes and workloads to decide about, and the world's part: writing a plan back into the snapshot, acting on it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,48 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from control.kernel.plan import Plan, PutSpec, PutStatus, Remove
+from control.kernel.plan import EndGroup, EnsureGroup, Plan, PutSpec, PutStatus, Remove
 from control.scheduler.decide import DEFAULT_PRIORITIES, decide
-from control.scheduler.state import Device, Lease, Node, Phase, Snapshot, Workload
+from control.scheduler.state import (
+    Device,
+    Eviction,
+    Kind,
+    Lease,
+    Node,
+    Phase,
+    Piece,
+    Queue,
+    Rules,
+    Sharing,
+    Slice,
+    Snapshot,
+    Workload,
+)
 
 GIB = 1 << 30
+UNSHARED = Sharing()
+KIND_OF = {"training": Kind.TRAINING, "critical-inference": Kind.INFERENCE, "batch-scoring": Kind.BATCH}
 
 
-def node(name: str = "n0", devices: int = 4, memory: int = 64, node_id: str = "", each: int = 80) -> Node:
+def node(
+    name: str = "n0",
+    devices: int = 4,
+    memory: int = 64,
+    node_id: str = "",
+    each: int = 80,
+    **more: Any,
+) -> Node:
     """`memory` and `each` in GiB."""
     found = tuple(Device(f"SIM-{name}-{index}", each * GIB) for index in range(devices))
-    return Node(name, node_id or f"id-{name}", "sim-gpu", "H100", "nvlink", found, memory * GIB, simulated=True)
+    return Node(name, node_id or f"id-{name}", "sim-gpu", "H100", "nvlink", found, memory * GIB, simulated=True, **more)
+
+
+def sliced(name: str, *profiles: str) -> Node:
+    """A node with one H100-80GB that is cut into these slices, one after the other."""
+    starts = [sum(int(p.split(".")[1][:-2]) // 10 for p in profiles[:index]) for index in range(len(profiles))]
+    slices = tuple(Slice(p, start, f"MIG-{name}-{start}") for p, start in zip(profiles, starts, strict=True))
+    device = Device(f"SIM-{name}-0", 80 * GIB, mig=True, slices=slices)
+    return replace(node(name, 0), gpu_model="H100-80GB", devices=(device,))
 
 
 def workload(
@@ -26,20 +57,45 @@ def workload(
     each: int = 0,
     priority: str = "training",
     created_at: float = 0.0,
+    **more: Any,
 ) -> Workload:
-    """`memory` and `each` in GiB."""
-    return Workload(name, 1, "training", devices, memory * GIB, each * GIB, priority, created_at)
+    """`memory` and `each` in GiB. The kind is that of the priority class."""
+    kind = more.pop("kind", KIND_OF.get(priority, Kind.TRAINING))
+    return Workload(
+        name,
+        1,
+        kind,
+        devices,
+        memory * GIB,
+        each * GIB,
+        priority,
+        created_at,
+        waiting_since=more.pop("waiting_since", created_at),
+        **more,
+    )
 
 
 def snapshot(
-    nodes: Iterable[Node], workloads: Iterable[Workload], priorities: Mapping[str, int] = DEFAULT_PRIORITIES
+    nodes: Iterable[Node],
+    workloads: Iterable[Workload],
+    priorities: Mapping[str, int] = DEFAULT_PRIORITIES,
+    *,
+    preemption: bool = False,
+    queues: tuple[Queue, ...] = (),
+    sharing: Sharing = UNSHARED,
+    now: float = 0.0,
+    **rules: Any,
 ) -> Snapshot:
     nodes = tuple(nodes)
-    return Snapshot(nodes, nodes, tuple(workloads), priorities)
+    found = Rules(priorities, preemption=preemption, queues=queues, sharing=sharing, **rules)
+    return Snapshot(nodes, nodes, tuple(workloads), found, now=now)
 
 
 def after(before: Snapshot, plan: Plan) -> Snapshot:
-    """The snapshot that the next pass sees when the plan was committed and nothing else happened."""
+    """The snapshot that the next pass sees when the plan was carried out and nothing else happened.
+
+    What was told to stop stops at once: its owner obeys.
+    """
     statuses: dict[str, Mapping[str, Any]] = {}
     known = {known.name: known for known in before.known_nodes}
     live = {node.name: node for node in before.nodes}
@@ -53,37 +109,67 @@ def after(before: Snapshot, plan: Plan) -> Snapshot:
                 del known[record.name]
             case _:
                 raise AssertionError(f"not the scheduler's: {record}")
+    groups = dict(before.groups)
+    for effect in plan.effects:
+        match effect:
+            case EnsureGroup():
+                groups[effect.group] = True
+            case EndGroup():
+                groups.pop(effect.group, None)
+            case _:
+                pass
     workloads = tuple(_with(w, statuses[w.name]) if w.name in statuses else w for w in before.workloads)
-    return replace(before, workloads=workloads, known_nodes=tuple(known.values()))
+    groups = {name: ready for name, ready in groups.items() if name not in {w.name for w in workloads if w.eviction}}
+    workloads = tuple(replace(w, running=w.name in groups, bound=groups.get(w.name, True)) for w in workloads)
+    return replace(before, workloads=workloads, known_nodes=tuple(known.values()), groups=groups)
 
 
-def settled(before: Snapshot, passes: int = 3) -> Snapshot:
+def settled(before: Snapshot, passes: int = 12) -> Snapshot:
     """Decide until nothing is left to do."""
     for _ in range(passes):
         plan = decide(before)
         if not plan:
             return before
         before = after(before, plan)
-    assert not decide(before), "it goes on deciding"
-    return before
+    raise AssertionError(f"it goes on deciding: {decide(before)}")
 
 
 def by_name(found: Snapshot) -> dict[str, Workload]:
     return {w.name: w for w in found.workloads}
 
 
-def leased(*workloads: Workload, nodes: Iterable[Node]) -> tuple[Workload, ...]:
+def leased(*workloads: Workload, nodes: Iterable[Node], **rules: Any) -> tuple[Workload, ...]:
     """The workloads with the leases that they get on otherwise empty nodes."""
-    return settled(snapshot(nodes, workloads)).workloads
+    return settled(snapshot(nodes, workloads, **rules)).workloads
+
+
+def places(found: Snapshot) -> dict[str, str]:
+    """Workload → the nodes of its lease, for those that have one."""
+    return {w.name: "+".join(w.lease.nodes) for w in found.workloads if w.lease}
+
+
+def uuids(found: Workload) -> tuple[str, ...]:
+    return tuple(uuid for piece in (found.lease.pieces if found.lease else ()) for uuid in piece.devices)
 
 
 def _with(workload: Workload, status: Mapping[str, Any]) -> Workload:
-    body = status["lease"]
-    lease = None if body is None else Lease(**{**body, "devices": tuple(body["devices"])})
+    body, eviction = status["lease"], status["eviction"]
+    lease = None
+    if body is not None:
+        lease = Lease(_pieces(body["pieces"]), body["since"])
     return replace(
         workload,
         revision=workload.revision + 1,
         phase=Phase(status["phase"]),
         reason=status["reason"],
         lease=lease,
+        eviction=None if eviction is None else Eviction(**eviction),
+        nominated=_pieces(status["nominated"]),
+        evictions=status["evictions"],
+        failed_binds=status["failed_binds"],
+        waiting_since=status["waiting_since"],
     )
+
+
+def _pieces(stored: Iterable[Mapping[str, Any]]) -> tuple[Piece, ...]:
+    return tuple(Piece(**{**piece, "devices": tuple(piece["devices"])}) for piece in stored)

@@ -1,0 +1,88 @@
+"""What is simulated: jobs that arrive, and nodes that fail. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from control.scheduler.state import WHOLE, Workload
+
+
+@dataclass(frozen=True)
+class Job:
+    """A workload and what only time shows: with all of its devices it runs for `seconds`.
+
+    It arrives at `workload.created_at`, in seconds of the virtual clock. `tenant` is who sent it.
+    """
+
+    workload: Workload
+    seconds: float
+    tenant: str = ""
+
+    def arriving(self, at: float) -> Job:
+        return replace(self, workload=replace(self.workload, created_at=at))
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A node is gone from `at` to before `until`, in seconds of the virtual clock."""
+
+    node: str
+    at: float
+    until: float = math.inf
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Jobs in the order of their arrival. `remarks` say for people what was assumed and what was left out."""
+
+    name: str
+    jobs: tuple[Job, ...]
+    outages: tuple[Outage, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, jobs: Iterable[Job], outages: Iterable[Outage] = (), remarks: Iterable[str] = ()) -> Trace:
+        """The clock is set to 0 at the first arrival."""
+        ordered = sorted(jobs, key=lambda job: (job.workload.created_at, job.workload.name))
+        start = ordered[0].workload.created_at if ordered else 0.0
+        return cls(
+            name,
+            tuple(job.arriving(job.workload.created_at - start) for job in ordered),
+            tuple(Outage(one.node, one.at - start, one.until - start) for one in outages),
+            tuple(remarks),
+        )
+
+    @property
+    def span(self) -> float:
+        """Seconds from the first arrival to the last."""
+        return self.jobs[-1].workload.created_at if self.jobs else 0.0
+
+    def load(self, devices: int) -> float:
+        """How many of so many devices the jobs would keep busy on average until the last arrival, did none ever wait."""
+        last = self.span
+        busy = sum(
+            job.workload.milli_devices / WHOLE * min(job.seconds, last - job.workload.created_at) for job in self.jobs
+        )
+        return busy / (devices * last) if devices and last else 0.0
+
+    def loading(self, devices: int, load: float) -> float:
+        """The factor by which to compress the trace for it to load so many devices so much; 1.0 where it cannot."""
+        low, high = 2.0**-20, 2.0**20
+        if not self.compressed(low).load(devices) < load < self.compressed(high).load(devices):
+            return 1.0
+        while high / low > 1.001:
+            middle = math.sqrt(low * high)
+            low, high = (middle, high) if self.compressed(middle).load(devices) < load else (low, middle)
+        return math.sqrt(low * high)
+
+    def after(self, share: float) -> Trace:
+        """Without the first jobs, by their share of all."""
+        return Trace.of(self.name, self.jobs[round(share * len(self.jobs)) :], self.outages, self.remarks)
+
+    def compressed(self, factor: float) -> Trace:
+        """The same jobs, arriving `factor` times as fast; each runs as long as before. Outages come as much sooner."""
+        jobs = tuple(job.arriving(job.workload.created_at / factor) for job in self.jobs)
+        outages = tuple(Outage(one.node, one.at / factor, one.until / factor) for one in self.outages)
+        return replace(self, jobs=jobs, outages=outages)

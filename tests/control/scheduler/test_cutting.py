@@ -1,0 +1,124 @@
+"""Devices are cut for declared layouts and for those who wait, never under those who run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from control.kernel.plan import CutDevice, Plan
+from control.scheduler.decide import decide
+from control.scheduler.state import Device, Node, Phase, Slice, Snapshot, Workload
+from tests.control.scheduler.world import GIB, after, by_name, node, snapshot, uuids, workload
+
+MIXED = {"mixed": {0: {"3g.40gb": 1, "2g.20gb": 1, "1g.10gb": 2}, 1: {}}}
+
+
+def h100(name: str = "n0", devices: int = 2, **more: Any) -> Node:
+    cards = tuple(Device(f"SIM-{name}-{i}", 80 * GIB) for i in range(devices))
+    return replace(node(name, 0), gpu_model="H100-80GB", devices=cards, **more)
+
+
+def cuts(plan: Plan) -> list[CutDevice]:
+    return [effect for effect in plan.effects if isinstance(effect, CutDevice)]
+
+
+def carried_out(before: Snapshot, plan: Plan) -> Snapshot:
+    """The agents have done what they were told, and a minute has gone by."""
+    orders = {cut.order.device: cut.order for cut in cuts(plan)}
+
+    def as_cut(device: Device) -> Device:
+        order = orders.get(device.uuid)
+        if order is None:
+            return device
+        gone = {one.uuid for one in order.destroy}
+        made = tuple(Slice(p.profile, p.start, f"{device.uuid}/{p.profile}@{p.start}") for p in order.create)
+        return replace(device, mig=order.mig, slices=(*(s for s in device.slices if s.uuid not in gone), *made))
+
+    seen = after(before, plan)
+    nodes = tuple(replace(n, devices=tuple(as_cut(d) for d in n.devices)) for n in seen.nodes)
+    held = {uuid for w in seen.workloads for uuid in uuids(w)}
+    there = {u for n in nodes for d in n.devices for u in (d.uuid, *(s.uuid for s in d.slices))}
+    idle = {uuid: before.idle_since.get(uuid, before.now) for uuid in there - held}
+    return replace(seen, nodes=nodes, now=before.now + 60, idle_since=idle)
+
+
+def lived(before: Snapshot, passes: int = 8) -> Snapshot:
+    now = carried_out(before, Plan())
+    for _ in range(passes):
+        now = carried_out(now, decide(now))
+    return now
+
+
+def profiles(found: Snapshot) -> list[list[str]]:
+    return [sorted(one.profile for one in device.slices) for n in found.nodes for device in n.devices]
+
+
+def slice_of(profile: str, name: str = "s", **more: Any) -> Workload:
+    return workload(name, slice=profile, priority="critical-inference", **more)
+
+
+def test_a_node_with_a_layouts_name_is_cut_as_the_layout_says() -> None:
+    found = lived(snapshot([h100(layout="mixed")], [], layouts=MIXED))
+    assert profiles(found) == [["1g.10gb", "1g.10gb", "2g.20gb", "3g.40gb"], []]
+    assert not decide(found)
+
+
+def test_a_layout_that_nobody_declared_changes_nothing() -> None:
+    assert profiles(lived(snapshot([h100(layout="other")], [], layouts=MIXED))) == [[], []]
+
+
+def test_who_holds_what_a_layout_has_no_room_for_leaves_first_and_goes_on_elsewhere() -> None:
+    plain = lived(snapshot([h100()], [workload("w", 1)]))
+    (holder,) = plain.workloads
+    assert uuids(holder) == ("SIM-n0-0",)
+    labelled = replace(plain, nodes=tuple(replace(n, layout="mixed") for n in plain.nodes))
+    labelled = replace(labelled, rules=replace(labelled.rules, layouts=MIXED))
+    first = decide(labelled)
+    assert not cuts(first), "nothing is cut under who still runs"
+    assert by_name(after(labelled, first))["w"].phase is Phase.EVICTING
+    found = lived(labelled)
+    assert uuids(by_name(found)["w"]) == ("SIM-n0-1",)
+    assert len(profiles(found)[0]) == 4
+
+
+def test_without_permission_no_device_is_cut_for_who_waits() -> None:
+    found = lived(snapshot([h100()], [slice_of("1g.10gb")]))
+    assert by_name(found)["s"].phase is Phase.PENDING
+    assert profiles(found) == [[], []]
+
+
+def test_on_demand_a_slice_is_made_for_who_waits_for_it_and_no_more_than_that() -> None:
+    found = lived(snapshot([h100(carve=True)], [slice_of("1g.10gb")]))
+    assert by_name(found)["s"].phase is Phase.LEASED
+    assert sorted(profiles(found)) == [[], ["1g.10gb"]]
+
+
+def test_on_demand_idle_slices_make_room_and_those_in_use_stay() -> None:
+    first = lived(snapshot([h100(devices=1, carve=True)], [slice_of("3g.40gb", "a"), slice_of("1g.10gb", "b")]))
+    kept = by_name(first)["b"]
+    without_a = replace(first, workloads=(kept,), groups={"b": True})
+    found = lived(replace(without_a, workloads=(kept, slice_of("4g.40gb", "c"))))
+    assert uuids(by_name(found)["b"]) == uuids(kept)
+    assert by_name(found)["c"].phase in (Phase.LEASED, Phase.PENDING)
+    assert "1g.10gb" in profiles(found)[0]
+
+
+def test_on_demand_a_cut_device_becomes_whole_again_for_who_needs_it() -> None:
+    first = lived(snapshot([h100(devices=1, carve=True)], [slice_of("1g.10gb")]))
+    found = lived(replace(first, workloads=(workload("whole", 1),), groups={}))
+    assert by_name(found)["whole"].phase is Phase.LEASED
+    assert profiles(found) == [[]]
+
+
+def test_nothing_is_cut_for_who_is_over_its_quota() -> None:
+    from control.scheduler.state import Queue
+
+    asked = slice_of("1g.10gb", queue="none")
+    found = lived(snapshot([h100(carve=True)], [asked], queues=(Queue("none", quota=0),)))
+    assert profiles(found) == [[], []]
+
+
+def test_a_device_in_trouble_is_not_cut() -> None:
+    one = h100(devices=1, carve=True)
+    sick = replace(one, devices=(replace(one.devices[0], trouble="XID 79"),))
+    assert profiles(lived(snapshot([sick], [slice_of("1g.10gb")]))) == [[]]
