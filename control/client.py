@@ -17,12 +17,15 @@ from typing import Any
 from control.checks import Surroundings, check_documents
 from control.explain import Finding, explain
 from control.gateway.decide import TABLE_NAME
+from control.insight import occupancy_of
+from control.kernel.bell import ring
 from control.kernel.clock import Clock, system_clock
 from control.kernel.home import Home, Settings
 from control.kernel.ids import TABLE_KIND, run_name
-from control.kernel.plan import PutSpec, Remove
+from control.kernel.plan import PutSpec, Record, Remove
 from control.kernel.store import Conflict, Event, Heartbeat, Object, Store
 from control.preview import Preview, preview
+from control.scheduler.occupancy import Occupancy
 from control.specs.document import Document
 from control.specs.problem import Problem, nearest
 
@@ -90,7 +93,9 @@ WANTED_KINDS = (
     "Gateway",
     "ConfigMap",
     "ClusterPolicy",
+    "Queue",
     "Cluster",
+    "Cordon",
     "ApiKey",
 )
 """What a person may write and delete."""
@@ -154,7 +159,7 @@ class Client:
                 if a.outcome != "unchanged"
             ]
             if changes:
-                self.store.commit(changes, who=self._who, now=self._clock())
+                self.commit(*changes)
         return Result(applied, warnings, tuple(preview(document, around.steps) for document in documents))
 
     def get(self, kind: str, name: str | None = None) -> tuple[Object, ...]:
@@ -174,8 +179,7 @@ class Client:
         if kind not in WANTED_KINDS:
             raise NotDeletable(f"{kind} {name} is observed; it goes when what it shows goes")
         if not dry_run:
-            remove = Remove(kind=kind, name=name, event="Deleted", reason="asked for")
-            self.store.commit((remove,), who=self._who, now=self._clock())
+            self.commit(Remove(kind=kind, name=name, event="Deleted", reason="asked for"))
         return found
 
     def rerun(self, workflow: str) -> str:
@@ -192,10 +196,15 @@ class Client:
                 again=True,
             )
             try:
-                self.store.commit((change,), who=self._who, now=self._clock())
+                self.commit(change)
             except Conflict:
                 continue  # somebody applied in between: run what they want
             return run_name(workflow, found.generation + 1)
+
+    def commit(self, *records: Record) -> None:
+        """Write all records or none: the control loops of this machine then look at once. Raises Conflict."""
+        self.store.commit(records, who=self._who, now=self._clock())
+        ring(self.home.bells)
 
     def events(
         self, kind: str | None = None, name: str | None = None, *, after: int | None = None, limit: int = 100
@@ -246,6 +255,15 @@ class Client:
                 raise TimeoutError(f"{kind}/{name} is still {phase or 'unseen'} after {timeout:.0f} s: {reason}")
             time.sleep(FOLLOW_SECONDS)
 
+    def evicted(self, workload: str) -> str:
+        """Why the workload has to stop; empty while it may go on. Raises NotFound.
+
+        For what runs in the placement group `workload:<name>`: after the grace that the workload asked for, the group
+        is removed and what runs in it is killed.
+        """
+        (found,) = self.get("Workload", workload)
+        return str(found.status["reason"]) if found.status.get("eviction") else ""
+
     def _still_wanted(self, asked: Object) -> None:
         """Raises NotFound when the object was deleted, or deleted and made anew."""
         now = self.store.get(asked.kind, asked.name)
@@ -255,7 +273,27 @@ class Client:
     def explain(self, kind: str, name: str) -> tuple[Finding, ...]:
         """Why the object is as it is, and why what it needs is as it is. Raises NotFound."""
         (found,) = self.get(kind, name)
-        return explain(found, self.store.list())
+        return explain(found, self.store.list(), self._clock())
+
+    def occupancy(self) -> Occupancy:
+        """Nodes, devices, slices and who holds them, as the scheduler last wrote them down."""
+        return occupancy_of(self.store.list(), self._clock())
+
+    def cordon(self, name: str, reason: str, *, drain: bool = False) -> None:
+        """Nothing new goes to the node or device; with `drain` those who are there have to leave. Raises NotFound."""
+        nodes = self.occupancy().nodes
+        known = [node.name for node in nodes] + [device.uuid for node in nodes for device in node.devices]
+        if name not in known:
+            close = nearest(name, known)
+            raise NotFound(f"there is no node or device {name!r}" + (f"; did you mean {close!r}?" if close else ""))
+        spec = {"reason": reason, "drain": drain}
+        event = "Drained" if drain else "Cordoned"
+        self.commit(PutSpec(kind="Cordon", name=name, event=event, reason=reason, spec=spec))
+
+    def uncordon(self, name: str) -> None:
+        """The node or device takes work again. Raises NotFound when nobody had cordoned it."""
+        self.get("Cordon", name)
+        self.commit(Remove(kind="Cordon", name=name, event="Uncordoned", reason="asked for"))
 
     @property
     def settings(self) -> Settings:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from control.kernel.ids import AppName, StepName, life_of, run_name
+from control.insight import why_of
+from control.kernel.ids import StepName, life_of, run_name
 from control.kernel.store import Object
 
 
@@ -19,35 +20,54 @@ class Finding:
     reason: str
 
 
-def explain(subject: Object, stored: Iterable[Object]) -> tuple[Finding, ...]:
-    """The subject first, then what it depends on, down to the scheduler's answers."""
-    by_name = {(o.kind, o.name): o for o in stored}
-    return _explain(subject, by_name, 0)
+@dataclass(frozen=True)
+class _World:
+    """What an explanation may look up."""
+
+    stored: tuple[Object, ...]
+    by_name: dict[tuple[str, str], Object]
+    now: float
 
 
-def _explain(subject: Object, by_name: dict[tuple[str, str], Object], depth: int) -> tuple[Finding, ...]:
+def explain(subject: Object, stored: Iterable[Object], now: float) -> tuple[Finding, ...]:
+    """The subject first, then what it depends on, down to the scheduler's answers and what would change them."""
+    stored = tuple(stored)
+    world = _World(stored, {(o.kind, o.name): o for o in stored}, now)
+    findings = _explain(subject, world, 0)
+    if subject.kind == "Workload":
+        rules = why_of(subject.name, stored, now).nodes
+        findings += tuple(Finding(1, f"Node/{node}", "", rule) for node, rule in rules)
+    return findings
+
+
+def _explain(subject: Object, world: _World, depth: int) -> tuple[Finding, ...]:
     findings: tuple[Finding, ...] = (_finding(subject, depth),)
+    if subject.kind == "Workload":
+        findings += tuple(Finding(depth + 1, "", "", said) for said in _why(subject, world))
     for needed in _needs(subject):
-        found = by_name.get(needed)
+        found = world.by_name.get(needed)
         if found is not None:
-            findings += _explain(found, by_name, depth + 1)
+            findings += _explain(found, world, depth + 1)
     if subject.kind == "Run":
         for task, status in subject.status.get("tasks", {}).items():
             findings += (Finding(depth + 1, f"task {task}", status["state"], status["reason"]),)
-            workload = by_name.get(("Workload", StepName(subject.name, life_of(subject.spec["uid"]), task, 1).workload))
-            if workload is not None:
-                findings += _explain(workload, by_name, depth + 2)
-            deployment = by_name.get(("Deployment", status["outputs"].get("deployment", "")))
-            if deployment is not None:
-                findings += _explain(deployment, by_name, depth + 2)
+            name = StepName(subject.name, life_of(subject.spec["uid"]), task, 1).workload
+            for needed in (("Workload", name), ("Deployment", status["outputs"].get("deployment", ""))):
+                if (found := world.by_name.get(needed)) is not None:
+                    findings += _explain(found, world, depth + 2)
     return findings
+
+
+def _why(workload: Object, world: _World) -> tuple[str, ...]:
+    return why_of(workload.name, world.stored, world.now).sentences
 
 
 def _finding(subject: Object, depth: int) -> Finding:
     lease = subject.status.get("lease")
     reason = subject.status.get("reason") or "its domain has not looked at it yet"
     if lease:
-        reason += f"; holds {', '.join(lease['devices']) or 'memory'} on {lease['node']}"
+        held = (f"{', '.join(piece['devices']) or 'memory'} on {piece['node']}" for piece in lease["pieces"])
+        reason += f"; holds {', '.join(held)}"
     if not subject.status and subject.kind not in _WITH_STATUS:
         reason = f"generation {subject.generation} is what is wanted"
     return Finding(depth, f"{subject.kind}/{subject.name}", subject.status.get("phase", ""), reason)
@@ -61,7 +81,6 @@ def _needs(subject: Object) -> tuple[tuple[str, str], ...]:
         case "Workflow":
             return (("Run", run_name(subject.name, subject.generation)),)
         case "Deployment":
-            app = AppName.parse(subject.status.get("app", ""))
-            return (("Workload", app.workload),) if app else ()
+            return (("Workload", subject.status.get("workload", "")),)
         case _:
             return ()

@@ -23,7 +23,7 @@ from control.kernel.plan import PutSpec
 from control.kernel.recover import processes_of
 from control.kernel.store import Store
 from control.keys import ensure_api_key, ensure_secrets
-from control.preflight import Refused, check_state_directory, choose_port, exclusive
+from control.preflight import check_state_directory, choose_port, exclusive
 from control.services import (
     gateway_answers,
     mlflow_answers,
@@ -33,6 +33,7 @@ from control.services import (
     wait_for_gateway,
     wait_for_mlflow,
 )
+from control.simulated_nodes import check_head, ensure_nodes
 from control.specs.cluster import Cluster, Ports
 
 DOMAINS = ("scheduler", "registry", "router", "pipeline", "gateway")
@@ -68,25 +69,27 @@ def up(home: Home, cluster: Cluster | None, report: Report) -> Up:
         ensure_secrets(home)
         healthy = ray_is_up(home, settings)
         if cluster is not None:
-            if healthy and declared is not None and declared.spec.nodes != cluster.spec.nodes:
-                raise Refused("the plane runs with other nodes than the file declares; end it first: biplane down")
+            if healthy:
+                check_head(declared, cluster)
             _declare(store, cluster)
-        nodes = () if cluster is None else cluster.spec.nodes
+        head, others = (None, ()) if cluster is None else (cluster.spec.nodes[0], cluster.spec.nodes[1:])
         started = []
         if not mlflow_answers(settings):
             report("MLflow server")
             started.append("mlflow")
             start_mlflow(home, settings)
         if not healthy:
-            report(f"Ray, with simulated node {nodes[0].name}" if nodes else "Ray")
+            report("Ray" if head is None else f"Ray, with simulated node {head.name}")
             started.append("ray")
-            start_ray(home, settings, nodes)
+            start_ray(home, settings, head)
+        started += ensure_nodes(home, settings, others, report)
         wait_for_mlflow(home, settings)
         started += _ensure_control(home, settings, report)
         if healthy and not gateway_answers(settings, AGAIN_SECONDS):
             report("Ray again: the gateway does not answer")
             started.append("ray")
-            start_ray(home, settings, nodes)
+            start_ray(home, settings, head)
+            started += ensure_nodes(home, settings, others, report)
             started += _ensure_control(home, settings, report)
         wait_for_gateway(settings, GATEWAY_SECONDS)
         # Last, so that the key that is shown once belongs to a plane that answers.

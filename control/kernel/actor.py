@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import threading
 
+from control.kernel.bell import Bell
 from control.kernel.clock import system_clock
-from control.kernel.drive import RayDrive, load
+from control.kernel.drive import RayDrive
 from control.kernel.home import Home, Settings
+from control.kernel.imports import load
 from control.kernel.loop import Loop
 from control.kernel.present import Drive
 from control.kernel.store import Store
@@ -27,7 +29,7 @@ class ControlActor:
             raise RuntimeError(f"no plane was started on {home.path}")
         drive: Drive = RayDrive()
         domain, act = load(wiring)(home, settings, drive)
-        loop = Loop(domain, Store(home.store_url), act, system_clock)
+        loop = Loop(domain, Store(home.store_url), act, system_clock, Bell(home.bells, domain.name))
         self._thread = threading.Thread(target=loop.run, args=(threading.Event(),), daemon=True)
         self._thread.start()
 

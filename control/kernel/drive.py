@@ -7,20 +7,35 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import serve
+from ray._private.state import state
 from ray.serve.schema import ApplicationStatus
 
+from control.kernel.agents import Agents
+from control.kernel.groups import Groups
+from control.kernel.home import write_atomically
 from control.kernel.ids import NAMESPACE
-from control.kernel.plan import Effect, EndApp, EndStep, EnsureApp, EnsureStep
+from control.kernel.imports import load
+from control.kernel.plan import (
+    CutDevice,
+    Effect,
+    EndApp,
+    EndGroup,
+    EndStep,
+    EnsureAgent,
+    EnsureApp,
+    EnsureGroup,
+    EnsureStep,
+    SignalStep,
+)
 from control.kernel.present import AppState, AppView, NodeView, StepState, StepView
-from control.specs.step import OUTCOME_FILE, PROGRESS_FILE, begun_file
+from control.specs.step import EVICT_FILE, OUTCOME_FILE, PROGRESS_FILE, DeviceGrant, begun_file
 
 MAX_DEPLOYS = 3
 """How often building an application may fail before the application counts as failed."""
@@ -40,13 +55,31 @@ class RayDrive:
     def __init__(self) -> None:
         self._deploying: dict[str, Any] = {}
         self._failures: dict[str, list[str]] = {}
+        self._live: frozenset[str] = frozenset()
+        self.placement_groups = Groups()
+        self.agents = Agents()
 
     def nodes(self) -> tuple[NodeView, ...]:
-        return tuple(
-            NodeView(node["NodeID"], node.get("Labels") or {}, node.get("Resources") or {})
-            for node in ray.nodes()
-            if node["Alive"]
-        )
+        """The live nodes; with reports of those whose agent this process asked for."""
+        nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+        if nodes.keys() != self._live:
+            self._live = frozenset(nodes)
+            self.placement_groups.look_again()
+        available = state.available_resources_per_node()
+        reports = self.agents.look(self._live)
+        views = []
+        for node_id, node in nodes.items():
+            resources = node.get("Resources") or {}
+            free = available.get(node_id)
+            # A node that has just joined has not said yet what is free; what is used up is left out.
+            used = {} if free is None else {name: amount - free.get(name, 0.0) for name, amount in resources.items()}
+            report, silent = reports.get(node_id, (None, 0.0))
+            views.append(NodeView(node_id, node.get("Labels") or {}, resources, used, report, silent))
+        return tuple(views)
+
+    def groups(self) -> Mapping[str, bool]:
+        """The placement groups of workloads by the workload's name; True for those that Ray has placed."""
+        return self.placement_groups.seen()
 
     def step(self, actor: str, directory: str) -> StepView:
         """The receipt in `directory` if there is one, else whether the actor lives."""
@@ -116,14 +149,10 @@ def _act(effect: Effect, drive: RayDrive) -> None:
 def _(effect: EnsureStep, drive: RayDrive) -> None:
     if _find_actor(effect.actor) is not None:
         return
-    request, grant = effect.request, effect.request.grant
-    options: dict[str, Any] = {}
-    if grant is not None:
-        options["label_selector"] = {"ray.io/node-id": grant.node_id}
-        if not effect.gang and grant.devices:
-            options["resources"] = {grant.resource: len(grant.devices)}
-            if grant.resource == "GPU":
-                options = {"label_selector": options["label_selector"], "num_gpus": len(grant.devices)}
+    request = effect.request
+    # It was meant for the attempt before: this one has been given devices anew.
+    (Path(request.directory) / EVICT_FILE).unlink(missing_ok=True)
+    options = {} if request.grant is None else _on(request.grant, effect.gang)
     runner = ray.remote(load("actors.step_runner:StepRunner"))
     try:
         runner.options(
@@ -134,11 +163,29 @@ def _(effect: EnsureStep, drive: RayDrive) -> None:
             # Ray Train looks for "the" Ray of the machine unless it is told which.
             runtime_env={"env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address, **request.env}},
             **options,
-        ).remote(effect.actor, effect.entrypoint, request)
+        ).remote(effect.actor, effect.entrypoint, request, effect.gang)
     except ValueError:
         # Another life of this control actor was faster: the name is taken, which is what was wanted.
         if _find_actor(effect.actor) is None:
             raise
+
+
+def _on(grant: DeviceGrant, gang: bool) -> dict[str, Any]:
+    """The options of an actor that takes the granted devices, or of one whose workers take them, on any of their nodes.
+
+    Raises ValueError when one actor should take devices of several nodes.
+    """
+    nodes = grant.node_ids
+    if gang or not grant.devices:
+        return {"label_selector": {"ray.io/node-id": f"in({', '.join(nodes)})"}} if nodes else {}
+    if len(nodes) > 1:
+        raise ValueError(f"one actor was given devices of {len(nodes)} nodes: {', '.join(nodes)}; expected one node")
+    amounts: dict[str, float] = {}
+    for piece in grant.pieces:
+        amounts[piece.resource] = amounts.get(piece.resource, 0.0) + piece.amount
+    gpus = amounts.pop("GPU", None)
+    options: dict[str, Any] = {"label_selector": {"ray.io/node-id": nodes[0]}, "resources": amounts}
+    return options if gpus is None else {**options, "num_gpus": gpus}
 
 
 @_act.register
@@ -158,19 +205,39 @@ def _(effect: EndApp, drive: RayDrive) -> None:
     drive.end_app(effect.app)
 
 
+@_act.register
+def _(effect: EnsureGroup, drive: RayDrive) -> None:
+    drive.placement_groups.ensure(effect)
+
+
+@_act.register
+def _(effect: EndGroup, drive: RayDrive) -> None:
+    drive.placement_groups.end(effect)
+
+
+@_act.register
+def _(effect: SignalStep, drive: RayDrive) -> None:
+    file = Path(effect.directory) / EVICT_FILE
+    if not file.exists():
+        write_atomically(file, f"{effect.reason}\n")
+
+
+@_act.register
+def _(effect: EnsureAgent, drive: RayDrive) -> None:
+    drive.agents.ensure(effect)
+
+
+@_act.register
+def _(effect: CutDevice, drive: RayDrive) -> None:
+    drive.agents.cut(effect)
+
+
 @ray.remote(num_cpus=0, max_retries=0)
 def _deploy_app(app: str, route_prefix: str, builder: str, args: Mapping[str, Any]) -> None:
     """Build and deploy in a process of its own: builders import engines, control actors stay small."""
     if app not in serve.status().applications:
         target = serve.RunTarget(target=load(builder)(args), name=app, route_prefix=route_prefix)
         serve.run_many([target], wait_for_applications_running=False)
-
-
-def load(path: str) -> Callable[..., Any]:
-    """The object at `module:name`."""
-    module, _, name = path.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
 
 
 def _first_line(file: Path) -> str:

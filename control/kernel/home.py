@@ -81,12 +81,32 @@ class Home:
         return self.path / "mlflow"
 
     @property
+    def claims(self) -> Path:
+        """Where processes lock the devices that they use; not in a temporary directory, which others sweep."""
+        return self.path / "claims"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 
     @property
+    def devices(self) -> Path:
+        """How the simulated devices are cut, and which of them are in trouble: one file a node."""
+        return self.path / "devices"
+
+    @property
+    def decisions(self) -> Path:
+        """The scheduler's last decisions, to be gone through again."""
+        return self.logs / "decisions.jsonl.gz"
+
+    @property
     def ray_directory(self) -> Path:
         return SOCKETS / f"bp-{self.plane_id}"
+
+    @property
+    def bells(self) -> Path:
+        """Where the control loops of this machine can be woken."""
+        return self.ray_directory / "bells"
 
     @property
     def haproxy_directory(self) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,31 +76,28 @@ class StepName:
 
 @dataclass(frozen=True)
 class AppName:
-    """The Serve application of one version of one deployment with one set of settings.
+    """The Serve application of one version of one deployment, with one set of settings, on one node's part of a lease.
 
-    An application is never changed in place: other settings make another digest, so a second application that can
-    be warmed beside the first.
+    An application is never changed in place: other settings or other devices make another digest, so a second
+    application that can be warmed beside the first.
     """
 
     deployment: str
     version: int
     settings: str
+    lease: str
 
     def __str__(self) -> str:
-        return f"{LLM_PREFIX}{self.deployment}:{self.version}:{self.settings}"
+        return f"{LLM_PREFIX}{self.deployment}:{self.version}:{self.settings}:{self.lease}"
 
     @property
     def route_prefix(self) -> str:
-        return f"/llm/{self.deployment}/{self.version}-{self.settings}"
+        return f"/llm/{self.deployment}/{self.version}-{self.settings}-{self.lease}"
 
     @property
     def workload(self) -> str:
-        """The name of the workload that asks for the application's devices."""
-        return f"{APP_WORKLOAD_PREFIX}{self.deployment}.{self.version}.{self.settings}"
-
-    @staticmethod
-    def of(deployment: str, version: int, settings: Mapping[str, Any]) -> AppName:
-        return AppName(deployment, version, digest(dict(settings)))
+        """The name of the workload that asks for the devices of every part, wherever they are."""
+        return app_workload(self.deployment, self.version, self.settings)
 
     @staticmethod
     def parse(text: str) -> AppName | None:
@@ -109,7 +105,11 @@ class AppName:
         if not text.startswith(LLM_PREFIX):
             return None
         match text.removeprefix(LLM_PREFIX).split(":"):
-            case [deployment, version, settings] if version.isdigit():
-                return AppName(deployment, int(version), settings)
+            case [deployment, version, settings, lease] if version.isdigit():
+                return AppName(deployment, int(version), settings, lease)
             case _:
                 return None
+
+
+def app_workload(deployment: str, version: int, settings: str) -> str:
+    return f"{APP_WORKLOAD_PREFIX}{deployment}.{version}.{settings}"

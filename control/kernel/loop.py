@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from control.kernel.bell import Bell
 from control.kernel.clock import Clock
 from control.kernel.plan import Effect, Note, Plan
 from control.kernel.store import Conflict, Store
@@ -24,7 +25,7 @@ Snapshot = TypeVar("Snapshot")
 Seen_contra = TypeVar("Seen_contra", contravariant=True)
 
 POLL_SECONDS = 0.2
-"""How often the loop asks the store whether anything changed."""
+"""How often the loop asks the store whether anything changed, when nobody rings."""
 RETRY_SECONDS = 1.0
 """How long the loop rests after a pass that failed."""
 BEAT_SECONDS = 2.0
@@ -66,6 +67,8 @@ class Loop(Generic[Snapshot]):
     store: Store
     act: Callable[[Effect], None]
     clock: Clock
+    bell: Bell | None = None
+    """Wakes it when something was committed on this machine; without one it only polls."""
     _troubles: dict[str, str] = field(default_factory=dict)  # by repr: an effect that holds a mapping has no hash
 
     def turn(self) -> Pass:
@@ -78,6 +81,8 @@ class Loop(Generic[Snapshot]):
         decided = time.perf_counter()
         if plan.records:
             self.store.commit(plan.records, who=self.domain.name, now=now)
+            if self.bell is not None:
+                self.bell.ring_others()
         recorded = time.perf_counter()
         for effect in plan.effects:
             self._act(effect, now)
@@ -113,7 +118,10 @@ class Loop(Generic[Snapshot]):
                 # A control actor outlives any one bad pass: the next one starts from a new look at the world.
                 log.exception("%s: this pass failed", self.domain.name)
                 stop.wait(RETRY_SECONDS)
-            stop.wait(POLL_SECONDS)
+            if self.bell is None:
+                stop.wait(POLL_SECONDS)
+            else:
+                self.bell.wait(POLL_SECONDS)
 
     def _act(self, effect: Effect, now: float) -> None:
         try:

@@ -6,19 +6,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from control.specs.step import DeviceGrant, GrantPiece
+
 
 @dataclass(frozen=True)
 class Placement:
-    """What the scheduler says of a workload: a place on a live node, or only the reason of the wait."""
+    """What the scheduler says of a workload: places on live nodes, or only the reason of the wait.
+
+    With `evicted` (why) the workload has to stop until `deadline` (Unix seconds); it is granted nothing new.
+    """
 
     reason: str
-    node_id: str = ""
-    resource: str = ""
-    devices: tuple[str, ...] = ()
+    pieces: tuple[GrantPiece, ...] = ()
+    evicted: str = ""
+    deadline: float = 0.0
 
     @property
     def granted(self) -> bool:
-        return bool(self.node_id)
+        return bool(self.pieces) and not self.evicted
+
+    @property
+    def grant(self) -> DeviceGrant:
+        return DeviceGrant(self.pieces)
 
 
 def placement_of(status: Mapping[str, Any], live_nodes: Iterable[str]) -> Placement:
@@ -28,7 +37,13 @@ def placement_of(status: Mapping[str, Any], live_nodes: Iterable[str]) -> Placem
     node's former life until the scheduler's next pass.
     """
     reason = status.get("reason") or "the scheduler has not answered yet"
-    lease = status.get("lease")
-    if lease is None or lease["node_id"] not in live_nodes:
+    lease, eviction = status.get("lease"), status.get("eviction")
+    if lease is None or not {piece["node_id"] for piece in lease["pieces"]} <= set(live_nodes):
         return Placement(reason)
-    return Placement(reason, lease["node_id"], lease["resource"], tuple(lease["devices"]))
+    pieces = tuple(
+        GrantPiece(piece["resource"], piece["node_id"], tuple(piece["devices"]), piece["milli"])
+        for piece in lease["pieces"]
+    )
+    if eviction is not None:
+        return Placement(reason, pieces, evicted=reason, deadline=eviction["deadline"])
+    return Placement(reason, pieces)

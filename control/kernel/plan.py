@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from control.specs.inventory import CutOrder
 from control.specs.step import StepRequest
 
 
@@ -107,6 +108,45 @@ class EndApp(Effect):
     """No Serve application of this name."""
 
     app: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsureGroup(Effect):
+    """A detached placement group named `group`: for each bundle Ray's node id and how much of each resource."""
+
+    group: str
+    bundles: tuple[tuple[str, Mapping[str, float]], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndGroup(Effect):
+    """No placement group of this name; what runs in it ends."""
+
+    group: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalStep(Effect):
+    """The step that works in `directory` is told to save what it has and to stop, for the given reason."""
+
+    directory: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsureAgent(Effect):
+    """The agent of Ray node `node_id` runs with the device driver at import path `driver`, made with `args`."""
+
+    node_id: str
+    driver: str
+    args: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutDevice(Effect):
+    """The agent of Ray node `node_id` makes a device's MIG instances what `order` says (`control.specs.inventory`)."""
+
+    node_id: str
+    order: CutOrder
 
 
 @dataclass(frozen=True, kw_only=True)

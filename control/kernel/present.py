@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from control.kernel.plan import Effect
+from control.specs.inventory import NodeReport
 
 
 class StepState(Enum):
@@ -57,6 +58,12 @@ class NodeView:
     node_id: str
     labels: Mapping[str, str]
     resources: Mapping[str, float]
+    used: Mapping[str, float] = field(default_factory=dict)
+    """How much of each resource Ray has given out."""
+    report: NodeReport | None = None
+    """What the node's agent last said of its devices; None while it has not."""
+    silent: float = 0.0
+    """For how many seconds the agent has not answered."""
 
 
 class Drive(Protocol):
@@ -69,5 +76,9 @@ class Drive(Protocol):
     def actors(self, prefix: str) -> frozenset[str]: ...
 
     def apps(self) -> Mapping[str, AppView]: ...
+
+    def groups(self) -> Mapping[str, bool]:
+        """Placement groups made for workloads, by the workload's name; True for those that Ray has placed."""
+        ...
 
     def act(self, effect: Effect) -> None: ...

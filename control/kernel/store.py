@@ -7,9 +7,10 @@ either all of a plan is there or none of it. It uses nothing that only one datab
 from __future__ import annotations
 
 import contextlib
+import itertools
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, assert_never, cast
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from sqlalchemy.engine import Connection, make_url
 from control.kernel.plan import Create, Note, PutSpec, PutStatus, Record, Remove
 
 SCHEMA_VERSION = 1
+_AT_ONCE = 400  # objects in one query: databases bound the number of parameters
 
 metadata = sa.MetaData()
 
@@ -111,6 +113,7 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._read: dict[tuple[str, str], Object] = {}
         self._engine = sa.create_engine(url)
         if make_url(url).get_backend_name() == "sqlite":
             sa.event.listen(self._engine, "connect", _tune_sqlite)
@@ -147,12 +150,25 @@ class Store:
         return None if row is None else _object(row)
 
     def list(self, *kinds: str) -> tuple[Object, ...]:
-        """All objects of these kinds (of every kind when none is given), oldest first, as of one moment."""
-        query = sa.select(objects).order_by(objects.c.created_at, objects.c.kind, objects.c.name)
+        """All objects of these kinds (of every kind when none is given), oldest first, as of one moment.
+
+        Only what changed since this store was last asked is read again: to decode the rest takes most of the time.
+        """
+        columns = (objects.c.kind, objects.c.name, objects.c.revision)
+        query = sa.select(*columns).order_by(objects.c.created_at, objects.c.kind, objects.c.name)
         if kinds:
             query = query.where(objects.c.kind.in_(kinds))
         with self._engine.connect() as connection:
-            return tuple(_object(row) for row in connection.execute(query))
+            while True:
+                keys = [((kind, name), revision) for kind, name, revision in connection.execute(query)]
+                known = self._read
+                found = {key: known[key] for key, revision in keys if key in known and known[key].revision == revision}
+                found |= _read(connection, [key for key, _ in keys if key not in found])
+                if all(key in found and found[key].revision == revision for key, revision in keys):
+                    break  # else somebody wrote between the two queries
+        rest = {key: o for key, o in known.items() if kinds and key[0] not in kinds}
+        self._read = rest | found
+        return tuple(found[key] for key, _ in keys)
 
     def events(
         self, kind: str | None = None, name: str | None = None, *, after: int | None = None, limit: int = 1000
@@ -186,18 +202,18 @@ class Store:
                 counters.update().where(counters.c.name == "revision").values(value=counters.c.value + 1)
             )
             revision = int(connection.scalars(sa.select(counters.c.value).where(counters.c.name == "revision")).one())
-            for record in records:
-                if _write(connection, record, revision, now):
-                    connection.execute(
-                        events.insert().values(
-                            at=now,
-                            kind=record.kind,
-                            name=record.name,
-                            who=who,
-                            event=record.event,
-                            reason=record.reason,
-                        )
-                    )
+            records = tuple(records)
+            batch = _Batch(_read(connection, list({(one.kind, one.name) for one in records})), revision, now)
+            happened = [
+                {"at": now, "kind": r.kind, "name": r.name, "who": who, "event": r.event, "reason": r.reason}
+                for r in records
+                if batch.add(r)
+            ]
+            for _, writes in itertools.groupby(batch.writes, key=lambda write: id(write[0])):
+                statement, rows = zip(*writes, strict=True)
+                connection.execute(statement[0], rows)
+            if happened:
+                connection.execute(events.insert(), happened)
 
     def beat(self, actor: str, body: Mapping[str, Any], *, now: float) -> None:
         """Record a sign of life; it changes no revision."""
@@ -211,48 +227,78 @@ class Store:
             return int(connection.scalars(sa.select(counters.c.value).where(counters.c.name == name)).one())
 
 
-def _write(connection: Connection, record: Record, revision: int, now: float) -> bool:
-    """Apply one record; True when its event should be written."""
-    here = (objects.c.kind == record.kind) & (objects.c.name == record.name)
-    found = connection.execute(sa.select(objects).where(here)).one_or_none()
-    if record.revision is not None and (found is None or found.revision != record.revision):
-        raise Conflict(f"{record.kind}/{record.name} is no longer at revision {record.revision}")
-    change: dict[str, Any] = {"revision": revision, "updated_at": now}
-    match record:
-        case Note():
-            return True
-        case Create() | PutSpec() if found is None:
-            connection.execute(
-                objects.insert().values(
-                    kind=record.kind,
-                    name=record.name,
+_HERE = (objects.c.kind == sa.bindparam("its_kind")) & (objects.c.name == sa.bindparam("its_name"))
+_UPDATE, _DELETE, _INSERT = objects.update().where(_HERE), objects.delete().where(_HERE), objects.insert()
+_UPDATE_SPEC = _UPDATE.values({name: sa.bindparam(name) for name in ("spec", "generation", "revision", "updated_at")})
+_UPDATE_STATUS = _UPDATE.values({name: sa.bindparam(name) for name in ("status", "revision", "updated_at")})
+
+
+class _Batch:
+    """The writes of one commit, made from what is stored and sent together: one statement a record takes too long."""
+
+    def __init__(self, present: dict[tuple[str, str], Object], revision: int, now: float) -> None:
+        self.writes: list[tuple[sa.Executable, dict[str, Any]]] = []
+        self._present = present
+        self._revision, self._now = revision, now
+
+    def add(self, record: Record) -> bool:
+        """Take one record in; True when its event should be written. Raises Conflict."""
+        key = (record.kind, record.name)
+        found = self._present.get(key)
+        if record.revision is not None and (found is None or found.revision != record.revision):
+            raise Conflict(f"{record.kind}/{record.name} is no longer at revision {record.revision}")
+        match record:
+            case Note():
+                return True
+            case Create() | PutSpec() if found is None:
+                made = Object(
+                    *key,
                     uid=uuid.uuid4().hex,
                     generation=1,
+                    revision=self._revision,
                     spec=dict(record.spec),
                     status={},
-                    created_at=now,
-                    **change,
+                    created_at=self._now,
+                    updated_at=self._now,
                 )
-            )
-            return True
-        case Create():
-            return False
-        case PutSpec():
-            if found is None or (found.spec == record.spec and not record.again):
+                self.writes.append((_INSERT, vars(made)))
+                self._present[key] = made
+                return True
+            case Create():
                 return False
-            change |= {"spec": dict(record.spec), "generation": found.generation + 1}
-            connection.execute(objects.update().where(here).values(change))
-            return True
-        case PutStatus():
-            if found is None:
-                raise Conflict(f"{record.kind}/{record.name} is gone")
-            connection.execute(objects.update().where(here).values(status=dict(record.status), **change))
-            return not record.quiet
-        case Remove():
-            connection.execute(objects.delete().where(here))
-            return found is not None
-        case _:
-            assert_never(cast("Any", record))
+            case PutSpec():
+                if found is None or (found.spec == record.spec and not record.again):
+                    return False
+                self._update(_UPDATE_SPEC, found, spec=dict(record.spec), generation=found.generation + 1)
+                return True
+            case PutStatus():
+                if found is None:
+                    raise Conflict(f"{record.kind}/{record.name} is gone")
+                self._update(_UPDATE_STATUS, found, status=dict(record.status))
+                return not record.quiet
+            case Remove():
+                if found is None:
+                    return False
+                del self._present[key]
+                self.writes.append((_DELETE, {"its_kind": record.kind, "its_name": record.name}))
+                return True
+            case _:
+                assert_never(cast("Any", record))
+
+    def _update(self, statement: sa.Executable, found: Object, **change: Any) -> None:
+        change |= {"revision": self._revision, "updated_at": self._now}
+        self.writes.append((statement, {"its_kind": found.kind, "its_name": found.name, **change}))
+        self._present[found.kind, found.name] = replace(found, **change)
+
+
+def _read(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Object]:
+    """Those of the objects that there are."""
+    found = {}
+    for first in range(0, len(keys), _AT_ONCE):
+        wanted = sa.tuple_(objects.c.kind, objects.c.name).in_(keys[first : first + _AT_ONCE])
+        for row in connection.execute(sa.select(objects).where(wanted)):
+            found[row.kind, row.name] = _object(row)
+    return found
 
 
 def _object(row: sa.Row[Any]) -> Object:

@@ -34,4 +34,5 @@ class Pipeline:
 
 
 def wire(home: Home, settings: Settings, drive: Drive) -> tuple[Pipeline, Callable[[Effect], None]]:
-    return Pipeline(drive, Surroundings(str(home.runs), settings.mlflow_url)), drive.act
+    surroundings = Surroundings(str(home.runs), settings.mlflow_url, str(home.claims))
+    return Pipeline(drive, surroundings), drive.act

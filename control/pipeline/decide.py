@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from control.kernel.ids import STEP_WORKLOAD_PREFIX, StepName, run_name
-from control.kernel.plan import Create, Effect, EndStep, EnsureStep, Plan, PutStatus, Record, Remove
+from control.kernel.plan import Create, Effect, EndStep, EnsureStep, Plan, PutStatus, Record, Remove, SignalStep
 from control.pipeline.dag import Task
-from control.pipeline.progress import progress
-from control.pipeline.request import request_of
+from control.pipeline.progress import Progress, progress
+from control.pipeline.request import parameters_of, request_of, step_directory, workload_of
 from control.pipeline.state import (
     TRANSITIONS,
     Run,
@@ -24,6 +24,7 @@ from control.pipeline.state import (
     TaskStatus,
     Workflow,
 )
+from control.pipeline.tenure import Tenure, tenure_of
 
 
 def decide(snapshot: Snapshot) -> Plan:
@@ -72,26 +73,27 @@ def _run(run: Run, snapshot: Snapshot) -> Plan:
     for task in run.graph.tasks:
         before = tasks.get(task.name, TaskStatus())
         step = progress(task, before, tasks, run, snapshot)
-        tasks[task.name] = _moved(before, step.event, step.reason, step.outputs, snapshot.now)
+        tasks[task.name] = _moved(before, step, snapshot.now)
         plan += step.plan + _effects(run, task, tasks[task.name], tasks, snapshot)
     phase, reason = _phase(tasks)
     record = _record(run, tasks, phase, reason)
     return Plan((record,) if record.status != run.status else ()) + plan
 
 
-def _moved(
-    before: TaskStatus, event: TaskEvent | None, reason: str, outputs: Mapping[str, str], now: float
-) -> TaskStatus:
-    if event is None:
-        return replace(before, reason=reason)
-    state = TRANSITIONS[before.state, event]
+def _moved(before: TaskStatus, step: Progress, now: float) -> TaskStatus:
+    if step.event is None:
+        return replace(before, reason=step.reason)
+    state = TRANSITIONS[before.state, step.event]
     return TaskStatus(
         state=state,
-        reason=reason,
-        attempt=before.attempt + (event is TaskEvent.LOST),
-        outputs={**before.outputs, **outputs},
+        reason=step.reason,
+        attempt=before.attempt + (step.event in (TaskEvent.LOST, TaskEvent.STOPPED)),
+        outputs={**before.outputs, **step.outputs},
         started_at=now if before.started_at is None and state is TaskState.RUNNING else before.started_at,
         finished_at=now if state.settled else None,
+        evictions=before.evictions + (step.event is TaskEvent.STOPPED),
+        lease=step.lease or (before.lease if state.has_step else ""),
+        wanted_at=now if state is TaskState.RUNNING else before.wanted_at,
     )
 
 
@@ -100,47 +102,55 @@ def _effects(run: Run, task: Task, status: TaskStatus, tasks: Mapping[str, TaskS
     workload = run.step(task.name).workload
     records: tuple[Record, ...] = ()
     if status.state.holds_devices and task.needs_lease and workload not in snapshot.placements:
-        records = (_ask(run, task, workload),)
-    if status.state is not TaskState.RUNNING:
-        return Plan(records)
-    actor = str(run.step(task.name, status.attempt))
-    if actor in snapshot.actors:
-        return Plan(records)
+        records = (_ask(run, task, tasks, workload),)
+    alive = str(run.step(task.name, status.attempt)) in snapshot.actors
     placement = snapshot.placements.get(workload)
-    if task.needs_lease and (placement is None or not placement.granted):
-        return Plan(records)
-    ensure = EnsureStep(
+    tenure = tenure_of(task, status, placement)
+    match status.state:
+        case TaskState.RUNNING if tenure is Tenure.KEPT and not alive:
+            return Plan(records, (_start(run, task, status, tasks, snapshot),))
+        case TaskState.EVICTING if alive:
+            in_time = placement is not None and snapshot.now < placement.deadline
+            return Plan(records, (_stop(run, task, status, snapshot, ask=tenure is Tenure.RECALLED and in_time),))
+        case _:
+            return Plan(records)
+
+
+def _start(run: Run, task: Task, status: TaskStatus, tasks: Mapping[str, TaskStatus], snapshot: Snapshot) -> Effect:
+    placement = snapshot.placements[run.step(task.name).workload] if task.needs_lease else None
+    return EnsureStep(
         kind="Run",
         name=run.name,
         reason=f"task {task.name} runs",
-        actor=actor,
+        actor=str(run.step(task.name, status.attempt)),
         entrypoint=task.type.entrypoint,
-        request=request_of(run, task, tasks, placement if task.needs_lease else None, snapshot.surroundings),
+        request=request_of(run, task, tasks, placement, snapshot.surroundings),
         gang=task.type.gang,
     )
-    return Plan(records, (ensure,))
 
 
-def _ask(run: Run, task: Task, workload: str) -> Record:
+def _stop(run: Run, task: Task, status: TaskStatus, snapshot: Snapshot, *, ask: bool) -> Effect:
+    """While there is time a step is asked to save what it has; then it is ended."""
+    if ask:
+        directory = step_directory(run, task.name, snapshot.surroundings)
+        return SignalStep(kind="Run", name=run.name, reason=status.reason, directory=directory)
+    actor = str(run.step(task.name, status.attempt))
+    return EndStep(kind="Run", name=run.name, reason=status.reason, actor=actor)
+
+
+def _ask(run: Run, task: Task, tasks: Mapping[str, TaskStatus], workload: str) -> Record:
     return Create(
         kind="Workload",
         name=workload,
         event="Requested",
         reason=f"task {task.name} of run {run.name}",
-        spec={
-            "apiVersion": "biplane/v1",
-            "kind": "Workload",
-            "metadata": {"name": run.workflow},  # not the task's: that may hold what a Workload's name may not
-            "spec": {"type": task.type.workload, "devices": task.devices, "memory": task.memory},
-        },
+        spec=workload_of(run, task, parameters_of(run, task, tasks)),
     )
 
 
 def _cancel(run: Run, now: float) -> Mapping[str, TaskStatus]:
-    return {
-        name: status if status.state.settled else _moved(status, TaskEvent.CANCEL, "a newer generation runs", {}, now)
-        for name, status in run.tasks.items()
-    }
+    cancel = Progress(TaskEvent.CANCEL, "a newer generation runs")
+    return {name: status if status.state.settled else _moved(status, cancel, now) for name, status in run.tasks.items()}
 
 
 def _phase(tasks: Mapping[str, TaskStatus]) -> tuple[RunPhase, str]:
@@ -177,14 +187,14 @@ def _record(run: Run, tasks: Mapping[str, TaskStatus], phase: RunPhase, reason: 
 
 
 def _sweep(snapshot: Snapshot) -> Plan:
-    """End the step actors, and give back the devices, that no running task needs."""
+    """End the step actors, and give back the devices, that no task needs."""
     running = [
         (run, task, status)
         for run in snapshot.runs
         if run.phase is RunPhase.RUNNING
         for task, status in run.tasks.items()
     ]
-    actors = {str(r.step(t, s.attempt)) for r, t, s in running if s.state is TaskState.RUNNING}
+    actors = {str(r.step(t, s.attempt)) for r, t, s in running if s.state.has_step}
     workloads = {r.step(t).workload for r, t, s in running if s.state.holds_devices}
     ends: tuple[Effect, ...] = tuple(
         EndStep(kind="Run", name=step.run, reason="no running task needs it", actor=actor)

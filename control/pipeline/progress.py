@@ -10,22 +10,27 @@ from pydantic import ValidationError
 from control.kernel.plan import Plan, PutSpec
 from control.kernel.present import StepState, StepView
 from control.pipeline.dag import Task, Unresolved, should_run
-from control.pipeline.request import parameters_of
+from control.pipeline.request import parameters_of, workload_of
 from control.pipeline.state import Run, Snapshot, TaskEvent, TaskState, TaskStatus
+from control.pipeline.tenure import Tenure, lease_id, tenure_of
 from control.specs.deployment import Deployment
 
 MAX_ATTEMPTS = 5
-"""How often a step whose process vanished is started in all; a step that fails by itself is not repeated."""
+"""How often a step whose process vanished is started in all. A step that fails by itself is not repeated, and one
+that had to give its devices back is started as often as that happens."""
+START_SECONDS = 60.0
+"""How long an attempt may be asked for in vain, where nobody says what keeps it from beginning."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What happened (None: nothing that changes the state), why, and what it gave."""
+    """What happened (None: nothing that changes the state), why, and what it gave: outputs, or a lease by its id."""
 
     event: TaskEvent | None
     reason: str
     outputs: Mapping[str, str] = field(default_factory=dict)
     plan: Plan = field(default_factory=Plan)
+    lease: str = ""
 
 
 def progress(task: Task, status: TaskStatus, tasks: Mapping[str, TaskStatus], run: Run, snapshot: Snapshot) -> Progress:
@@ -36,6 +41,8 @@ def progress(task: Task, status: TaskStatus, tasks: Mapping[str, TaskStatus], ru
             return _placing(task, run, snapshot)
         case TaskState.RUNNING:
             return _running(task, status, tasks, run, snapshot)
+        case TaskState.EVICTING:
+            return _evicting(task, status, tasks, run, snapshot)
         case TaskState.DEPLOYING:
             return _deploying(status, snapshot)
         case TaskState.SUCCEEDED | TaskState.FAILED | TaskState.SKIPPED | TaskState.CANCELLED:
@@ -52,7 +59,9 @@ def _waiting(task: Task, tasks: Mapping[str, TaskStatus], run: Run) -> Progress:
         return Progress(TaskEvent.UPSTREAM_UNDONE, ", ".join(undone))
     try:
         verdict = should_run(task, {name: s.outputs for name, s in tasks.items()}, run.parameters, run.workflow)
-        parameters_of(run, task, tasks)
+        parameters = parameters_of(run, task, tasks)
+        if task.needs_lease:
+            workload_of(run, task, parameters)
     except Unresolved as error:
         return Progress(TaskEvent.UNRESOLVED, str(error))
     if not verdict.run:
@@ -68,25 +77,70 @@ def _placing(task: Task, run: Run, snapshot: Snapshot) -> Progress:
         return Progress(None, "the scheduler has not answered yet")
     if not placement.granted:
         return Progress(None, placement.reason)
-    return Progress(TaskEvent.LEASED, f"has {', '.join(placement.devices) or 'its memory'}")
+    has = ", ".join(placement.grant.devices) or "its memory"
+    return Progress(TaskEvent.LEASED, f"has {has}", lease=lease_id(placement))
 
 
 def _running(task: Task, status: TaskStatus, tasks: Mapping[str, TaskStatus], run: Run, snapshot: Snapshot) -> Progress:
-    step = snapshot.steps.get(str(run.step(task.name, status.attempt)), StepView(StepState.ABSENT))
+    step = _step(task, status, run, snapshot)
+    placement = snapshot.placements.get(run.step(task.name).workload)
+    tenure = tenure_of(task, status, placement)
+    if (outcome := _outcome(step, tenure, task, tasks, run)) is not None:
+        return outcome
+    if tenure is Tenure.ENDED:
+        return Progress(TaskEvent.EVICTED, "its lease has ended; it goes on where it gets devices")
+    if tenure is Tenure.RECALLED and placement is not None:
+        return Progress(TaskEvent.EVICTED, f"evicted: {placement.evicted}")
     match step.state:
-        case StepState.ABSENT | StepState.RUNNING:
-            return Progress(None, step.progress or status.reason)
-        case StepState.LOST if status.attempt < MAX_ATTEMPTS:
-            return Progress(TaskEvent.LOST, f"the process of attempt {status.attempt} is gone; it goes on in a new one")
         case StepState.LOST:
-            return Progress(TaskEvent.SPENT, f"its process was lost {MAX_ATTEMPTS} times")
-        case StepState.FAILED:
+            return _lost(status, f"the process of attempt {status.attempt} is gone", step.error)
+        case StepState.ABSENT if step.error:
+            return _lost(status, f"attempt {status.attempt} could not begin", step.error)
+        case StepState.ABSENT if snapshot.now - status.wanted_at > START_SECONDS:
+            return _lost(status, f"attempt {status.attempt} did not begin within {START_SECONDS:.0f} s", "")
+        case _:
+            return Progress(None, step.progress or status.reason)
+
+
+def _evicting(
+    task: Task, status: TaskStatus, tasks: Mapping[str, TaskStatus], run: Run, snapshot: Snapshot
+) -> Progress:
+    """Its devices go back when its actor is gone; what it finished before that counts."""
+    step = _step(task, status, run, snapshot)
+    tenure = tenure_of(task, status, snapshot.placements.get(run.step(task.name).workload))
+    if (outcome := _outcome(step, tenure, task, tasks, run)) is not None:
+        return outcome
+    if step.state is StepState.RUNNING or str(run.step(task.name, status.attempt)) in snapshot.actors:
+        return Progress(None, status.reason)
+    return Progress(TaskEvent.STOPPED, status.reason)
+
+
+def _step(task: Task, status: TaskStatus, run: Run, snapshot: Snapshot) -> StepView:
+    return snapshot.steps.get(str(run.step(task.name, status.attempt)), StepView(StepState.ABSENT))
+
+
+def _outcome(step: StepView, tenure: Tenure, task: Task, tasks: Mapping[str, TaskStatus], run: Run) -> Progress | None:
+    """What the step's receipt says; None while there is none that counts.
+
+    A step that fails when its devices are gone has not failed by itself.
+    """
+    match step.state:
+        case StepState.FAILED if tenure is not Tenure.ENDED:
             return Progress(TaskEvent.BROKE, step.error)
         case StepState.SUCCEEDED if task.type.deploys:
             return _deploy(task, tasks, run, step.outputs)
         case StepState.SUCCEEDED:
             said = ", ".join(f"{key}={value}" for key, value in step.outputs.items())
             return Progress(TaskEvent.DONE, said or "done", step.outputs)
+        case _:
+            return None
+
+
+def _lost(status: TaskStatus, why: str, error: str) -> Progress:
+    because = f": {error}" if error else ""
+    if status.attempt - status.evictions < MAX_ATTEMPTS:
+        return Progress(TaskEvent.LOST, f"{why}{because}; it goes on in a new one")
+    return Progress(TaskEvent.SPENT, f"its process was lost {MAX_ATTEMPTS} times{because}")
 
 
 def _deploy(task: Task, tasks: Mapping[str, TaskStatus], run: Run, outputs: Mapping[str, str]) -> Progress:

@@ -19,6 +19,7 @@ class TaskState(Enum):
     WAITING = "Waiting"  # for the tasks it depends on
     PLACING = "Placing"  # for the scheduler's lease
     RUNNING = "Running"
+    EVICTING = "Evicting"  # its devices are wanted back, or gone; its step has to end before it is placed again
     DEPLOYING = "Deploying"  # its step is done; the deployment it asked for is not ready yet
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -30,16 +31,33 @@ class TaskState(Enum):
         match self:
             case TaskState.SUCCEEDED | TaskState.FAILED | TaskState.SKIPPED | TaskState.CANCELLED:
                 return True
-            case TaskState.WAITING | TaskState.PLACING | TaskState.RUNNING | TaskState.DEPLOYING:
+            case TaskState.WAITING | TaskState.PLACING | TaskState.RUNNING | TaskState.EVICTING | TaskState.DEPLOYING:
                 return False
 
     @property
     def holds_devices(self) -> bool:
         match self:
-            case TaskState.PLACING | TaskState.RUNNING:
+            case TaskState.PLACING | TaskState.RUNNING | TaskState.EVICTING:
                 return True
             case (
                 TaskState.WAITING
+                | TaskState.DEPLOYING
+                | TaskState.SUCCEEDED
+                | TaskState.FAILED
+                | TaskState.SKIPPED
+                | TaskState.CANCELLED
+            ):
+                return False
+
+    @property
+    def has_step(self) -> bool:
+        """Whether the actor of the present attempt may live."""
+        match self:
+            case TaskState.RUNNING | TaskState.EVICTING:
+                return True
+            case (
+                TaskState.WAITING
+                | TaskState.PLACING
                 | TaskState.DEPLOYING
                 | TaskState.SUCCEEDED
                 | TaskState.FAILED
@@ -63,6 +81,8 @@ class TaskEvent(Enum):
     BROKE = "its step failed"
     LOST = "its step's process is gone"
     SPENT = "its step's process is gone once too often"
+    EVICTED = "its devices are wanted back, or gone"
+    STOPPED = "its step has ended without an outcome, as it was told to"
     SERVES = "its deployment is ready"
     DEPLOYMENT_FAILED = "its deployment failed"
     CANCEL = "the run is not wanted any more"
@@ -80,11 +100,17 @@ TRANSITIONS: Mapping[tuple[TaskState, TaskEvent], TaskState] = {
     (TaskState.RUNNING, TaskEvent.BROKE): TaskState.FAILED,
     (TaskState.RUNNING, TaskEvent.LOST): TaskState.RUNNING,
     (TaskState.RUNNING, TaskEvent.SPENT): TaskState.FAILED,
+    (TaskState.RUNNING, TaskEvent.EVICTED): TaskState.EVICTING,
+    (TaskState.EVICTING, TaskEvent.STOPPED): TaskState.PLACING,
+    (TaskState.EVICTING, TaskEvent.DONE): TaskState.SUCCEEDED,
+    (TaskState.EVICTING, TaskEvent.DONE_DEPLOYS): TaskState.DEPLOYING,
+    (TaskState.EVICTING, TaskEvent.BROKE): TaskState.FAILED,
     (TaskState.DEPLOYING, TaskEvent.SERVES): TaskState.SUCCEEDED,
     (TaskState.DEPLOYING, TaskEvent.DEPLOYMENT_FAILED): TaskState.FAILED,
     (TaskState.WAITING, TaskEvent.CANCEL): TaskState.CANCELLED,
     (TaskState.PLACING, TaskEvent.CANCEL): TaskState.CANCELLED,
     (TaskState.RUNNING, TaskEvent.CANCEL): TaskState.CANCELLED,
+    (TaskState.EVICTING, TaskEvent.CANCEL): TaskState.CANCELLED,
     (TaskState.DEPLOYING, TaskEvent.CANCEL): TaskState.CANCELLED,
 }
 """Pairs that are missing cannot happen; the test walks the full product."""
@@ -99,7 +125,11 @@ class RunPhase(Enum):
 
 @dataclass(frozen=True)
 class TaskStatus:
-    """One task of one run as stored. Times in seconds since the epoch; `attempt` counts from 1."""
+    """One task of one run as stored. Times in seconds since the epoch; `attempt` counts from 1.
+
+    `evictions` counts the attempts that had to give their devices back. `lease` says which lease the present attempt
+    runs on, `wanted_at` since when it should.
+    """
 
     state: TaskState = TaskState.WAITING
     reason: str = "waits for its turn"
@@ -107,6 +137,9 @@ class TaskStatus:
     outputs: Mapping[str, str] = field(default_factory=dict)
     started_at: float | None = None
     finished_at: float | None = None
+    evictions: int = 0
+    lease: str = ""
+    wanted_at: float = 0.0
 
     def stored(self) -> dict[str, Any]:
         return {**asdict(self), "state": self.state.value}
@@ -128,7 +161,10 @@ class Workflow:
 
 @dataclass(frozen=True)
 class Run:
-    """One run. `graph` is None, and `fault` says why, when the document no longer makes a graph."""
+    """One run. `graph` is None, and `fault` says why, when the document no longer makes a graph.
+
+    `labels` are those of its workflow.
+    """
 
     name: str
     revision: int
@@ -141,6 +177,7 @@ class Run:
     phase: RunPhase
     tasks: Mapping[str, TaskStatus]
     status: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -163,15 +200,16 @@ class DeploymentView:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where steps find their directory and MLflow."""
+    """Where steps find their directory and MLflow, and where they claim devices."""
 
     runs_directory: str
     mlflow_url: str
+    claims_directory: str
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look. `steps` has the current attempt of each running task, by actor name; `actors` every step actor."""
+    """One look. `steps` has the present attempt of each task that has one, by actor name; `actors` every step actor."""
 
     now: float
     workflows: tuple[Workflow, ...]

@@ -15,6 +15,8 @@ Form = Literal["text", "count", "label"]
 
 GPU_COUNT = "gpu-count"
 """The parameter that says how many devices a step asks for."""
+GPU_COUNT_MIN = "gpu-count-min"
+"""The parameter that says with how few devices a step starts when there are not more; 0: only with all of them."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Parameter:
 
     def expected(self, text: str) -> str:
         """What a value must be, where `text` is not that; empty when it is, or is known only when the task runs."""
-        if "{{" in text:
+        if "{{" in text or text == self.default:
             return ""
         match self.form:
             case "text":
@@ -90,6 +92,7 @@ _TRAIN = StepType(
         Parameter("learning-rate", "1e-3"),
         Parameter("epochs", "1"),
         Parameter(GPU_COUNT, "1"),
+        Parameter(GPU_COUNT_MIN, "0", form="count"),
         Parameter("batch-size", "32"),
         Parameter("seed", "0"),
         Parameter("checkpoint-every", "100"),

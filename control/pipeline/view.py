@@ -17,7 +17,6 @@ from control.pipeline.state import (
     RunPhase,
     Snapshot,
     Surroundings,
-    TaskState,
     TaskStatus,
     Workflow,
 )
@@ -40,7 +39,7 @@ def observe(store: Store, drive: Drive, surroundings: Surroundings, now: float) 
             for run in runs
             if run.phase is RunPhase.RUNNING
             for task, status in run.tasks.items()
-            if status.state is TaskState.RUNNING
+            if status.state.has_step
             for actor in (str(run.step(task, status.attempt)),)
         },
         actors=drive.actors(STEP_PREFIX),
@@ -75,6 +74,7 @@ def run_of(stored: Object, table: Table) -> Run:
         phase=RunPhase(stored.status.get("phase", RunPhase.RUNNING.value)),
         tasks={name: TaskStatus.read(body) for name, body in stored.status.get("tasks", {}).items()},
         status=stored.status,
+        labels=document.metadata.labels,
     )
 
 

@@ -39,5 +39,6 @@ def wire(home: Home, settings: Settings, drive: Drive) -> tuple[Router, Callable
         mlflow_url=settings.mlflow_url,
         internal_key_file=str(home.internal_key_file),
         models_directory=str(home.models),
+        claims_directory=str(home.claims),
     )
     return Router(drive, surroundings), drive.act

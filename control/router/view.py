@@ -21,6 +21,7 @@ def observe(store: Store, drive: Drive, surroundings: Surroundings, now: float) 
         versions=tuple(
             Version(o.spec["model"], o.spec["version"], o.spec["source"]) for o in stored if o.kind == "ModelVersion"
         ),
+        asked={o.name: o.spec["spec"] for o in stored if o.kind == "Workload"},
         placements={o.name: placement_of(o.status, live) for o in stored if o.kind == "Workload"},
         apps=apps,
         routed=frozenset(arm["url"] for o in tables for m in o.spec["models"].values() for arm in m["arms"]),
@@ -37,10 +38,8 @@ def _deployment(stored: Object) -> Deployment:
         generation=stored.generation,
         model=spec.model,
         version=None if spec.version == "latest" else spec.version,
-        replicas=spec.replicas,
-        devices=spec.devices,
-        memory=spec.memory,
-        priority_class=spec.priority,
+        workload=spec.workload.model_dump(mode="json", exclude_defaults=True),
+        share_memory=spec.device_memory if spec.share else 0,
         engine=spec.engine,
         status=stored.status,
     )

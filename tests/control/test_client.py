@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from control import client as client_module
 from control.client import Client, NoPlane, NotDeletable, NotFound, kind_of, read_gateway_table
+from control.kernel.bell import Bell
 from control.kernel.home import Home
-from control.kernel.plan import Note
+from control.kernel.plan import Note, PutSpec, PutStatus
 from control.kernel.store import Event, Object
 from control.specs.load import load_text
 from control.specs.problem import SpecError
@@ -248,3 +250,32 @@ def test_a_plane_without_a_node_is_not_called_no_plane(client: Client, plane: Pl
     (warning,) = client.apply(load_text(deployment(), "mine.yaml")).warnings
     assert "no node has joined yet: nothing says whether" in str(warning)
     assert "no plane was started" not in str(warning)
+
+
+def test_what_is_applied_deleted_or_run_again_wakes_the_control_loops(client: Client) -> None:
+    bell = Bell(client.home.bells, "listener")
+    for act in (
+        lambda: outcomes(client, WORKFLOW),
+        lambda: client.rerun("tune"),
+        lambda: client.delete("Workflow", "tune"),
+    ):
+        act()
+        began = time.monotonic()
+        bell.wait(10.0)
+        assert time.monotonic() - began < 5.0
+    outcomes(client, deployment(), dry_run=True)
+    began = time.monotonic()
+    bell.wait(0.05)
+    assert time.monotonic() - began >= 0.05, "a dry run disturbs nobody"
+    bell.close()
+
+
+def test_a_driver_is_told_why_its_workload_has_to_stop(client: Client) -> None:
+    spec = {"kind": "Workload"}
+    client.commit(PutSpec(kind="Workload", name="mine", event="Applied", reason="test", spec=spec))
+    assert client.evicted("mine") == ""
+    status = {"phase": "Evicting", "reason": "boss needs it", "eviction": {"by": "boss", "deadline": 1.0}}
+    client.commit(PutStatus(kind="Workload", name="mine", event="Evicting", reason="test", status=status))
+    assert client.evicted("mine") == "boss needs it"
+    with pytest.raises(NotFound):
+        client.evicted("yours")

@@ -10,7 +10,7 @@ HOG = "apiVersion: biplane/v1\nkind: Workload\nmetadata: {name: hog}\nspec: {typ
 
 
 def told(plane: Plane, kind: str) -> list[tuple[int, str, str, str]]:
-    return [(f.depth, f.about, f.phase, f.reason) for f in explain(plane.only(kind), plane.store.list())]
+    return [(f.depth, f.about, f.phase, f.reason) for f in explain(plane.only(kind), plane.store.list(), plane.clock())]
 
 
 def test_a_workflow_that_waits_for_devices_leads_to_what_the_scheduler_said() -> None:
@@ -21,7 +21,7 @@ def test_a_workflow_that_waits_for_devices_leads_to_what_the_scheduler_said() ->
     plane.settle()
     found = told(plane, "Workflow")
     workload = f"Workload/{plane.step('training').workload}"
-    assert [about for _, about, _, _ in found] == [
+    assert [about for _, about, _, _ in found if about] == [
         "Workflow/tune",
         "Run/tune-1",
         "task data",
@@ -36,13 +36,18 @@ def test_a_workflow_that_waits_for_devices_leads_to_what_the_scheduler_said() ->
         "Pending",
         "sim-0 has 1 of its 8 H100-80GB free, 2 are asked for",
     )
-    assert found[5] == (2, "task evaluation", "Waiting", "waits for training")
+    assert [reason for depth, about, _, reason in found if depth == 4 and not about] == [
+        "it is number 1 of 1 who wait",
+        "it would fit on sim-0 once enough of hog have left, nobody knows when",
+        "in 24.0 h it goes ahead of every class",
+    ]
+    assert (2, "task evaluation", "Waiting", "waits for training") in found
 
 
 def test_a_deployment_that_serves_leads_to_the_devices_that_it_holds() -> None:
     plane = plane_with(1, deployment(devices=2))
     plane.settle()
-    (_, about, phase, reason), workload = told(plane, "Deployment")
+    (_, about, phase, reason), workload, *_ = told(plane, "Deployment")
     assert (about, phase, reason) == ("Deployment/chat", "Ready", "version 1 serves")
     assert workload[0] == 1
     assert workload[3].endswith("; holds SIM-sim-0-0, SIM-sim-0-1 on sim-0")
@@ -60,3 +65,18 @@ def test_what_nobody_has_looked_at_yet_says_so() -> None:
     plane.apply(HOG)
     assert told(plane, "Workload")[0][3] == "its domain has not looked at it yet"
     assert told(plane, "Cluster")[0][3] == "generation 1 is what is wanted"
+
+
+def test_a_workload_that_waits_says_for_each_node_which_rule_fails_and_what_would_help() -> None:
+    plane = Plane()
+    plane.apply(HOG.replace("inference", "batch"))
+    plane.settle()
+    urgent = HOG.replace("hog", "urgent")
+    plane.apply(urgent)
+    plane.settle()
+    (subject,) = [o for o in plane.store.list("Workload") if o.name == "urgent"]
+    found = explain(subject, plane.store.list(), plane.clock())
+    assert ("Node/sim-0", "sim-0 has 1 of its 8 H100-80GB free, 7 are asked for") in [
+        (f.about, f.reason) for f in found
+    ]
+    assert "preemption is off; with it hog would have to stop for it" in [f.reason for f in found]

@@ -1,4 +1,4 @@
-"""The twin of `control.kernel.drive.RayDrive` without Ray: nodes, step actors and applications in memory.
+"""The twin of `control.kernel.drive.RayDrive` without Ray: nodes, actors, placement groups and applications in memory.
 
 Its effects are idempotent like the real ones and looked up by the same names. A test plays the world: it finishes or
 kills steps, and says how an application comes along.
@@ -9,8 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from control.kernel.plan import Effect, EndApp, EndStep, EnsureApp, EnsureStep
+from control.kernel.plan import (
+    CutDevice,
+    Effect,
+    EndApp,
+    EndGroup,
+    EndStep,
+    EnsureAgent,
+    EnsureApp,
+    EnsureGroup,
+    EnsureStep,
+    SignalStep,
+)
 from control.kernel.present import AppState, AppView, NodeView, StepState, StepView
+from control.specs.inventory import NodeReport
 
 ABSENT = AppView(AppState.ABSENT)
 
@@ -29,7 +41,11 @@ class Receipt:
 
 
 class FakeDrive:
-    """A `Drive`. `acts` has every effect that was asked for; `before_act` may raise instead of acting."""
+    """A `Drive`. `acts` has every effect that was asked for; `before_act` may raise instead of acting.
+
+    `told_to_stop` has the reason by the step's directory. While `places` is False, groups stay unplaced. An agent
+    reports as soon as it was asked for, with no devices of its own: the node then is as declared.
+    """
 
     def __init__(self, *nodes: NodeView) -> None:
         self.alive_nodes = list(nodes)
@@ -38,6 +54,12 @@ class FakeDrive:
         self.receipts: dict[str, Receipt] = {}
         self.serve: dict[str, AppView] = {}
         self.asked: dict[str, EnsureApp] = {}
+        self.placed: dict[str, bool] = {}
+        self.bundles: dict[str, EnsureGroup] = {}
+        self.told_to_stop: dict[str, str] = {}
+        self.agents: dict[str, EnsureAgent] = {}
+        self.cuts: list[CutDevice] = []
+        self.places = True
         self.acts: list[Effect] = []
         self.before_act: Callable[[Effect], None] = lambda effect: None
 
@@ -60,12 +82,16 @@ class FakeDrive:
     def apps(self) -> Mapping[str, AppView]:
         return dict(self.serve)
 
+    def groups(self) -> Mapping[str, bool]:
+        return dict(self.placed)
+
     def act(self, effect: Effect) -> None:
         self.before_act(effect)
         self.acts.append(effect)
         match effect:
             case EnsureStep():
                 if effect.actor not in self.alive:
+                    self.told_to_stop.pop(effect.request.directory, None)
                     self.alive[effect.actor] = effect
                     self.begun.add((effect.request.directory, effect.actor))
             case EndStep():
@@ -77,6 +103,21 @@ class FakeDrive:
             case EndApp():
                 if effect.app in self.serve:
                     self.serve[effect.app] = AppView(AppState.ENDING)
+            case EnsureGroup():
+                if effect.group not in self.placed:
+                    self.placed[effect.group] = self.places
+                    self.bundles[effect.group] = effect
+            case EndGroup():
+                self.placed.pop(effect.group, None)
+                self.bundles.pop(effect.group, None)
+            case SignalStep():
+                self.told_to_stop.setdefault(effect.directory, effect.reason)
+            case EnsureAgent():
+                if effect.node_id not in self.agents:
+                    self.agents[effect.node_id] = effect
+                    self.hear(effect.node_id, NodeReport())
+            case CutDevice():
+                self.cuts.append(effect)
             case _:
                 raise TypeError(f"Ray cannot do {type(effect).__name__}")
 
@@ -97,6 +138,12 @@ class FakeDrive:
         """The process is gone without a receipt."""
         del self.alive[actor]
 
+    def hear(self, node_id: str, report: NodeReport | None, silent: float = 0.0) -> None:
+        """What the agent of a node says, or for how long it has said nothing."""
+        for index, node in enumerate(self.alive_nodes):
+            if node.node_id == node_id:
+                self.alive_nodes[index] = replace(node, report=report, silent=silent)
+
     def turn_app(self, app: str, state: AppState, message: str = "") -> None:
         self.serve[app] = AppView(state, message)
 
@@ -105,6 +152,9 @@ class FakeDrive:
 
     def restart_ray(self) -> None:
         """Every node comes back under another id; what Ray ran is gone."""
-        self.alive_nodes = [replace(node, node_id=node.node_id[::-1] + "r") for node in self.alive_nodes]
+        self.alive_nodes = [replace(node, node_id=node.node_id[::-1] + "r", report=None) for node in self.alive_nodes]
         self.alive.clear()
         self.serve.clear()
+        self.placed.clear()
+        self.bundles.clear()
+        self.agents.clear()

@@ -12,7 +12,7 @@ from typing import Any
 from control.gateway.actor import Gateway
 from control.kernel.ids import LLM_PREFIX, StepName, life_of, run_name
 from control.kernel.loop import Loop
-from control.kernel.plan import Effect, EnsureStep, PutSpec, Remove
+from control.kernel.plan import Effect, EnsureAgent, EnsureStep, PutSpec, Remove
 from control.kernel.present import AppState
 from control.kernel.store import Conflict, Object, Store
 from control.pipeline.actor import Pipeline
@@ -75,6 +75,24 @@ spec:
             when: "{{tasks.evaluation.outputs.parameters.accuracy}} >= 0.9"
 """
 
+POLICY = """\
+apiVersion: nvidia.com/v1
+kind: ClusterPolicy
+metadata: {name: policy}
+spec:
+  scheduling:
+    preemption:
+      enabled: true
+      priorities: [{name: critical-inference, priority: 100}, {name: training, priority: 50}]
+"""
+
+URGENT = """\
+apiVersion: biplane/v1
+kind: Workload
+metadata: {name: urgent}
+spec: {type: inference, devices: 8}
+"""
+
 
 class Plane:
     def __init__(self, url: str = "sqlite://", fuse: Fuse | None = None) -> None:
@@ -95,12 +113,12 @@ class Plane:
 
     def restart(self) -> None:
         """The control actors as they are right after they were started."""
-        around = RouterSurroundings(GATEWAY, "http://mlflow", "/keys/internal", "/models")
+        around = RouterSurroundings(GATEWAY, "http://mlflow", "/keys/internal", "/models", "/claims")
         domains: list[tuple[Any, Callable[[Effect], None]]] = [
             (Scheduler(self.drive), self.drive.act),
             (Registry(self.mlflow), self.mlflow.act),
             (Router(self.drive, around), self.drive.act),
-            (Pipeline(self.drive, PipelineSurroundings("/runs", "http://mlflow")), self.drive.act),
+            (Pipeline(self.drive, PipelineSurroundings("/runs", "http://mlflow", "/claims")), self.drive.act),
             (Gateway(self.drive, "/keys/internal"), self.drive.act),
         ]
         self.loops = {domain.name: Loop(domain, self.store, self._fragile(act), self.clock) for domain, act in domains}
@@ -136,9 +154,12 @@ class Plane:
                 continue
 
     def work(self) -> None:
-        """Whatever can happen by itself happens: steps finish, applications come up or go."""
+        """Whatever can happen by itself happens: steps finish, or stop when told to; applications come up or go."""
         for actor, step in list(self.drive.alive.items()):
-            self.drive.finish(actor, **self.outputs(step))
+            if step.request.directory in self.drive.told_to_stop:
+                self.drive.kill(actor)
+            else:
+                self.drive.finish(actor, **self.outputs(step))
         for app, view in list(self.drive.serve.items()):
             if view.state is AppState.STARTING:
                 self.drive.turn_app(app, AppState.RUNNING)
@@ -163,10 +184,10 @@ class Plane:
         """Let the plane and the world go on until neither changes anything, however much time passes."""
         rested = False
         for _ in range(turns):
-            before = (self.store.revision(), len(self.drive.acts), self._world())
+            before = (self.store.revision(), self.deeds, self._world())
             self.turn()
             self.work()
-            if before != (self.store.revision(), len(self.drive.acts), self._world()):
+            if before != (self.store.revision(), self.deeds, self._world()):
                 rested = False
                 continue
             if rested:
@@ -182,6 +203,11 @@ class Plane:
                 return
             self.turn()
         raise AssertionError("it never came")
+
+    @property
+    def deeds(self) -> int:
+        """How many effects there were, without the agents of nodes, which no pass sees answer and each asks for."""
+        return sum(not isinstance(effect, EnsureAgent) for effect in self.drive.acts)
 
     def _world(self) -> object:
         return (sorted(self.drive.alive), sorted(self.drive.serve.items(), key=str), sorted(self.drive.receipts))

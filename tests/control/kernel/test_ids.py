@@ -26,7 +26,8 @@ json = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
     max_leaves=5,
 )
-apps = st.builds(AppName.of, labels, numbers, st.dictionaries(st.text(max_size=4), json, max_size=3))
+digests = st.builds(digest, json)
+apps = st.builds(AppName, labels, numbers, digests, digests)
 
 
 @settings(max_examples=25, deadline=None)
@@ -55,9 +56,18 @@ def test_different_steps_have_different_workloads_unless_they_are_attempts_at_on
 
 @settings(max_examples=25, deadline=None)
 @given(apps, apps)
-def test_different_applications_have_different_names_routes_and_workloads(one: AppName, two: AppName) -> None:
-    for of in (str, lambda app: app.route_prefix, lambda app: app.workload):
+def test_different_applications_have_different_names_and_routes(one: AppName, two: AppName) -> None:
+    for of in (str, lambda app: app.route_prefix):
         assert (of(one) == of(two)) is (one == two)
+
+
+@settings(max_examples=25, deadline=None)
+@given(apps, apps)
+def test_applications_share_a_workload_when_they_differ_in_their_part_of_its_lease_only(
+    one: AppName, two: AppName
+) -> None:
+    same = (one.deployment, one.version, one.settings) == (two.deployment, two.version, two.settings)
+    assert (one.workload == two.workload) is same
 
 
 @settings(max_examples=25, deadline=None)

@@ -261,3 +261,89 @@ def test_threads_that_open_a_new_store_at_once_all_get_it(url: str) -> None:
     for thread in threads:
         thread.join(60)
     assert failed == []
+
+
+def test_one_plan_may_write_an_object_several_times_and_the_records_hold_in_their_order(store: Store) -> None:
+    write(store, create(n=1))
+    write(
+        store,
+        status(step=1),
+        put(n=2),
+        status(step=2),
+        remove("two"),
+        create("two", n=1),
+        put("two", n=2),
+        remove("two"),
+    )
+    found = store.get("Thing", "one")
+    assert found is not None
+    assert (found.spec, found.status, found.generation) == ({"n": 2}, {"step": 2}, 2)
+    assert store.get("Thing", "two") is None
+    assert [event.event for event in store.events("Thing", "two")] == ["Created", "Changed", "Removed"]
+
+
+def test_a_record_sees_what_the_one_before_it_in_the_plan_did(store: Store) -> None:
+    write(store, create(n=1), create(n=9), put(n=1))
+    assert (spec_of(store), len(store.events("Thing", "one"))) == ({"n": 1}, 1)
+    with pytest.raises(Conflict):
+        write(store, remove(), status(step=1))
+    found = store.get("Thing", "one")
+    assert found is not None
+    with pytest.raises(Conflict):
+        write(store, put(n=2), status(step=1, revision=found.revision))
+    assert spec_of(store) == {"n": 1}
+
+
+def test_a_plan_of_a_thousand_records_is_written_whole(store: Store) -> None:
+    write(store, *(create(f"t{number:04}", n=number) for number in range(1000)))
+    write(store, *(status(f"t{number:04}", step=number) for number in range(1000)), note(reason="done"))
+    assert [o.status["step"] for o in store.list("Thing")] == list(range(1000))
+    assert store.events("Thing")[-1].reason == "done"
+
+
+def test_a_list_shows_what_other_processes_changed_made_and_removed_since_the_last(store: Store, url: str) -> None:
+    write(store, create("a", n=1), create("b", n=1), create("c", n=1))
+    assert [o.spec["n"] for o in store.list("Thing")] == [1, 1, 1]
+    other = Store(url)
+    write(other, put("b", n=2), remove("c"), create("d", n=1))
+    other.close()
+    assert {o.name: o.spec["n"] for o in store.list("Thing")} == {"a": 1, "b": 2, "d": 1}
+    assert {o.name for o in store.list()} == {"a", "b", "d"}
+    assert store.list("Other") == ()
+
+
+def test_an_object_that_comes_back_under_its_name_is_not_the_one_that_was_listed(store: Store) -> None:
+    write(store, create(n=1))
+    (before,) = store.list("Thing")
+    write(store, remove(), create(n=1))
+    (after,) = store.list("Thing")
+    assert after.uid != before.uid
+
+
+def test_what_did_not_change_is_not_decoded_again(store: Store) -> None:
+    write(store, create("a"), create("b"))
+    first = {o.name: o for o in store.list("Thing")}
+    write(store, status("b", step=1))
+    second = {o.name: o for o in store.list("Thing", "Other")}
+    assert second["a"] is first["a"]
+    assert second["b"] is not first["b"]
+
+
+def test_lists_taken_while_others_write_are_each_of_one_moment(store: Store, url: str) -> None:
+    write(store, create("a", n=0), create("b", n=0))
+    stop = threading.Event()
+
+    def keep_writing() -> None:
+        writer, number = Store(url), 0
+        while not stop.is_set():
+            number += 1
+            write(writer, put("a", n=number), put("b", n=number))
+        writer.close()
+
+    thread = threading.Thread(target=keep_writing)
+    thread.start()
+    seen = [tuple(o.spec["n"] for o in store.list("Thing")) for _ in range(100)]
+    stop.set()
+    thread.join()
+    assert all(first == second for first, second in seen)
+    assert len(set(seen)) > 1

@@ -11,7 +11,7 @@ from control.kernel.plan import EndStep, EnsureStep
 from control.kernel.present import AppState
 from control.pipeline.progress import MAX_ATTEMPTS
 from tests.control.router.world import deployment
-from tests.fakes.plane import GATEWAY, WORKFLOW, Plane
+from tests.fakes.plane import GATEWAY, POLICY, URGENT, WORKFLOW, Plane
 
 
 @pytest.fixture
@@ -40,6 +40,21 @@ def deploying_as(name: str, value: str, text: str = WORKFLOW) -> str:
     """The workflow with one argument of its deployment given."""
     arguments = f"            arguments: {{parameters: [{{name: {name}, value: '{value}'}}]}}\n"
     return text.replace('            when: "', f'{arguments}            when: "')
+
+
+def preempted(plane: Plane, task: str, attempt: int = 1) -> str:
+    """Go on until a task runs and an urgent workload has had it evicted; its actor."""
+    plane.apply(POLICY)
+    plane.apply(WORKFLOW)
+    actor = running(plane, task, attempt)
+    plane.apply(URGENT)
+    plane.until(lambda: plane.task(task)["state"] == "Evicting")
+    return actor
+
+
+def holds_devices(plane: Plane, workload: str) -> bool:
+    found = plane.store.get("Workload", workload)
+    return found is not None and found.status.get("lease") is not None
 
 
 def leftovers(plane: Plane) -> tuple[list[str], list[str]]:
@@ -229,11 +244,11 @@ def test_a_newer_generation_cancels_the_run_and_starts_its_own(plane: Plane) -> 
 def test_applying_the_same_workflow_again_starts_nothing(plane: Plane) -> None:
     plane.apply(WORKFLOW)
     plane.settle()
-    before = len(plane.drive.acts)
+    before = plane.deeds
     plane.apply(WORKFLOW)
     plane.settle()
     assert len(plane.store.list("Run")) == 1
-    assert len(plane.drive.acts) == before
+    assert plane.deeds == before
 
 
 def test_a_workflow_deleted_and_applied_anew_runs_in_directories_of_its_own(plane: Plane) -> None:
@@ -255,7 +270,82 @@ def test_after_ray_was_restarted_the_run_goes_on_with_the_next_attempt(plane: Pl
     assert plane.run().status["phase"] == "Succeeded"
     second = started(plane, "training")[1]
     assert second.request.grant is not None
-    assert second.request.grant.node_id == plane.drive.alive_nodes[0].node_id
+    assert second.request.grant.node_ids == (plane.drive.alive_nodes[0].node_id,)
+
+
+def test_a_training_that_is_preempted_saves_stops_waits_and_goes_on_in_the_same_directory(plane: Plane) -> None:
+    actor = preempted(plane, "training")
+    directory = plane.drive.alive[actor].request.directory
+    assert plane.task("training")["reason"].startswith("evicted: ")
+    assert "urgent" in plane.drive.told_to_stop[directory]
+    assert not holds_devices(plane, "urgent")
+    plane.work()
+    plane.until(lambda: holds_devices(plane, "urgent"))
+    task = plane.task("training")
+    assert (task["state"], task["attempt"], task["evictions"]) == ("Placing", 2, 1)
+    assert plane.drive.alive == {}
+    plane.delete("Workload", "urgent")
+    plane.settle()
+    assert plane.run().status["phase"] == "Succeeded"
+    first, second = started(plane, "training")
+    assert first.request.directory == second.request.directory
+    assert leftovers(plane) == ([], [])
+
+
+def test_a_step_that_does_not_stop_is_ended_at_the_deadline_and_not_before(plane: Plane) -> None:
+    actor = preempted(plane, "training")
+    deadline = plane.store.list("Workload")[0].status["eviction"]["deadline"]
+    while plane.clock.now < deadline - 1:
+        plane.turn()
+        assert actor in plane.drive.alive
+        assert not holds_devices(plane, "urgent")
+    plane.until(lambda: holds_devices(plane, "urgent"))
+    assert actor not in plane.drive.alive
+    assert plane.task("training")["state"] == "Placing"
+
+
+def test_a_step_that_finishes_while_it_is_told_to_stop_is_done(plane: Plane) -> None:
+    actor = preempted(plane, "training")
+    plane.drive.finish(actor, **plane.outputs(plane.drive.alive[actor]))
+    plane.until(lambda: holds_devices(plane, "urgent"))
+    assert plane.task("training")["state"] == "Succeeded"
+    assert plane.task("training")["attempt"] == 1
+
+
+def test_an_elastic_training_says_so_and_a_workflow_s_labels_name_its_queue_and_class(plane: Plane) -> None:
+    labels = "metadata:\n  labels: {biplane.io/queue: research, biplane.io/priority-class: batch-scoring}\n  name: tune"
+    elastic = "                - {name: gpu-count-min, value: '1'}\n"
+    text = WORKFLOW.replace("metadata:\n  name: tune", labels)
+    plane.apply(text.replace("                - name: gpu-count\n", f"{elastic}                - name: gpu-count\n"))
+    running(plane, "data")
+    plane.work()
+    plane.until(lambda: bool(plane.store.list("Workload")))
+    assert plane.only("Workload").spec["spec"] == {
+        "type": "training",
+        "devices": 2,
+        "memory": 0,
+        "least": 1,
+        "queue": "research",
+        "priority_class": "batch-scoring",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("gpu-count-min", "3", "at least 3 of 2 devices"),
+        ("gpu-count-min", "{{workflow.name}}", "gpu-count-min is 'tune'"),
+    ],
+)
+def test_an_ask_that_cannot_be_fails_its_run_before_it_waits_for_devices(
+    plane: Plane, name: str, value: str, expected: str
+) -> None:
+    given = f"                - {{name: {name}, value: '{value}'}}\n                - name: gpu-count\n"
+    plane.apply(WORKFLOW.replace("                - name: gpu-count\n", given))
+    plane.settle()
+    assert plane.task("training")["state"] == "Failed"
+    assert expected in plane.task("training")["reason"]
+    assert plane.store.list("Workload") == ()
 
 
 def test_while_mlflow_is_away_the_other_domains_go_on(plane: Plane) -> None:
@@ -274,10 +364,10 @@ def test_while_mlflow_is_away_the_other_domains_go_on(plane: Plane) -> None:
 def test_a_settled_run_is_looked_at_no_more(plane: Plane) -> None:
     plane.apply(WORKFLOW)
     plane.settle()
-    before = (plane.store.revision(), len(plane.drive.acts), plane.store.events())
+    before = (plane.store.revision(), plane.deeds, plane.store.events())
     for _ in range(5):
         plane.turn()
-    assert (plane.store.revision(), len(plane.drive.acts), plane.store.events()) == before
+    assert (plane.store.revision(), plane.deeds, plane.store.events()) == before
 
 
 def test_a_task_may_have_a_name_that_no_workload_could_have(plane: Plane) -> None:

@@ -1,4 +1,4 @@
-"""The table of a task's states, walked over every state and every event."""
+"""The table of a task's states, walked over every state and every event; and what becomes of its step and its lease."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from control.kernel.ids import StepName, life_of
 from control.kernel.placement import Placement
-from control.kernel.plan import Create, EndStep, EnsureStep, Plan, PutSpec, PutStatus
+from control.kernel.plan import Create, EndStep, EnsureStep, Plan, PutSpec, PutStatus, SignalStep
 from control.kernel.present import StepState, StepView
 from control.pipeline.compile import graph_of
 from control.pipeline.dag import Graph
 from control.pipeline.decide import decide
-from control.pipeline.progress import MAX_ATTEMPTS
+from control.pipeline.progress import MAX_ATTEMPTS, START_SECONDS
 from control.pipeline.state import (
     TRANSITIONS,
     DeploymentView,
@@ -29,7 +29,9 @@ from control.pipeline.state import (
     Workflow,
 )
 from control.pipeline.templates import BUILTIN
+from control.pipeline.tenure import lease_id
 from control.specs.load import load_text
+from control.specs.step import GrantPiece
 from control.specs.workflow import Workflow as WorkflowDocument
 from tests.fakes.plane import WORKFLOW
 
@@ -39,7 +41,10 @@ DONE = {
     "evaluation": TaskStatus(TaskState.SUCCEEDED, outputs={"accuracy": "0.95"}),
 }
 REGISTERED = {"model": "tune", "version": "1", "deployment": "tune"}
-HELD = Placement("why", "n0", "sim-gpu", ("d0", "d1"))
+HELD = Placement("why", (GrantPiece("sim-gpu", "n0", ("d0", "d1")),))
+RECALLED = replace(HELD, evicted="app.chat (critical-inference) needs its devices", deadline=20.0)
+ELSEWHERE = Placement("why", (GrantPiece("sim-gpu", "n1", ("d0",)),))
+TAKEN_BACK = Placement("n0 has 1 of its 8 H100 free, 2 are asked for")
 UID = "0123456789abcdef" * 2
 
 
@@ -58,19 +63,20 @@ def look(
     placement: Placement | None = None,
     deployments: Mapping[str, DeploymentView] | None = None,
     generation: int = 1,
+    now: float = 10.0,
 ) -> Snapshot:
     """A running run of generation 1 of a workflow that is at `generation`."""
     run = Run("tune-1", 5, "tune", UID, 1, GRAPH, "", {}, RunPhase.RUNNING, tasks, {"phase": "Running"})
     steps = steps or {}
     return Snapshot(
-        now=10.0,
+        now=now,
         workflows=(Workflow("tune", UID, generation, {}),),
         runs=(run,),
         steps=steps,
         actors=frozenset(actor for actor, step in steps.items() if step.state is StepState.RUNNING),
         placements={} if placement is None else {name_of("training").workload: placement},
         deployments=deployments or {},
-        surroundings=Surroundings("/runs", "http://mlflow"),
+        surroundings=Surroundings("/runs", "http://mlflow", "/claims"),
     )
 
 
@@ -88,7 +94,9 @@ def upto(task: str, status: TaskStatus) -> dict[str, TaskStatus]:
     return {name: DONE[name] for name in names[: names.index(task)]} | {task: status}
 
 
-RUNNING = TaskStatus(TaskState.RUNNING, started_at=1.0)
+RUNNING = TaskStatus(TaskState.RUNNING, started_at=1.0, wanted_at=1.0)
+ON_LEASE = replace(RUNNING, lease=lease_id(HELD))
+EVICTING = replace(ON_LEASE, state=TaskState.EVICTING, reason="evicted: app.chat needs its devices")
 DEPLOYING = TaskStatus(TaskState.DEPLOYING, outputs=REGISTERED)
 WAITING = TaskStatus()
 PLACING = TaskStatus(TaskState.PLACING)
@@ -120,6 +128,27 @@ REACHED: dict[tuple[TaskState, TaskEvent], tuple[str, Snapshot]] = {
         look({"data": replace(RUNNING, attempt=MAX_ATTEMPTS)}, step("data", StepState.LOST, MAX_ATTEMPTS)),
     ),
     (TaskState.RUNNING, TaskEvent.CANCEL): ("data", look({"data": RUNNING}, generation=2)),
+    (TaskState.RUNNING, TaskEvent.EVICTED): (
+        "training",
+        look(upto("training", ON_LEASE), step("training", StepState.RUNNING), RECALLED),
+    ),
+    (TaskState.EVICTING, TaskEvent.STOPPED): (
+        "training",
+        look(upto("training", EVICTING), step("training", StepState.LOST), RECALLED),
+    ),
+    (TaskState.EVICTING, TaskEvent.DONE): (
+        "training",
+        look(upto("training", EVICTING), step("training", StepState.SUCCEEDED), RECALLED),
+    ),
+    (TaskState.EVICTING, TaskEvent.DONE_DEPLOYS): (
+        "deployment",
+        look(upto("deployment", EVICTING), step("deployment", StepState.SUCCEEDED, model="tune", version="1")),
+    ),
+    (TaskState.EVICTING, TaskEvent.BROKE): (
+        "training",
+        look(upto("training", EVICTING), step("training", StepState.FAILED), RECALLED),
+    ),
+    (TaskState.EVICTING, TaskEvent.CANCEL): ("training", look(upto("training", EVICTING), generation=2)),
     (TaskState.DEPLOYING, TaskEvent.SERVES): (
         "deployment",
         look(upto("deployment", DEPLOYING), deployments={"tune": DeploymentView(1, "Ready", "", frozenset({1}))}),
@@ -153,6 +182,7 @@ def test_every_pair_of_state_and_event_has_its_next_state_or_cannot_be(state: Ta
 def test_nothing_happens_to_a_settled_task(state: TaskState) -> None:
     assert state.settled is not any(before is state for before, _ in TRANSITIONS)
     assert not (state.settled and state.holds_devices)
+    assert not state.has_step or state.holds_devices
 
 
 def test_a_lost_step_keeps_its_start_time_and_counts_one_attempt_more() -> None:
@@ -164,15 +194,8 @@ def test_the_deployment_is_wanted_in_the_same_commit_as_the_state_that_waits_for
     plan = decide(REACHED[TaskState.RUNNING, TaskEvent.DONE_DEPLOYS][1])
     (wanted,) = [record for record in plan.records if isinstance(record, PutSpec)]
     assert (wanted.kind, wanted.name) == ("Deployment", "tune")
-    assert wanted.spec["spec"] == {
-        "model": "tune",
-        "version": 1,
-        "replicas": 1,
-        "devices": 1,
-        "memory": 0,
-        "priority_class": None,
-        "engine": {"max_model_len": 256},
-    }
+    asked = {"model": "tune", "version": 1, "replicas": 1, "devices": 1, "engine": {"max_model_len": 256}}
+    assert wanted.spec["spec"].items() >= asked.items()
     assert wanted.reason == "run tune-1 registered version 1"
 
 
@@ -190,8 +213,123 @@ def test_a_running_task_without_its_actor_is_started_and_with_it_left_alone() ->
     assert decide(look({"data": RUNNING}, step("data", StepState.RUNNING))).effects == ()
 
 
-def test_a_running_task_whose_lease_points_at_a_node_that_is_gone_waits_for_the_scheduler() -> None:
-    assert decide(look(upto("training", RUNNING), placement=Placement("sim-0 is gone"))).effects == ()
+def test_an_attempt_is_started_on_the_lease_that_was_recorded_with_its_state() -> None:
+    plan = decide(REACHED[TaskState.PLACING, TaskEvent.LEASED][1])
+    (start,) = plan.effects
+    assert isinstance(start, EnsureStep)
+    assert start.request.grant == HELD.grant
+    assert (start.request.workload, start.request.claims) == (name_of("training").workload, "/claims")
+    assert status_of(plan, "training").lease == lease_id(HELD)
+
+
+@pytest.mark.parametrize(
+    "placement", [None, TAKEN_BACK, ELSEWHERE, RECALLED], ids=["none", "pending", "moved", "evicted"]
+)
+@pytest.mark.parametrize("status", [ON_LEASE, EVICTING], ids=["running", "evicting"])
+def test_a_step_that_is_not_there_is_started_on_no_lease_but_its_own(
+    status: TaskStatus, placement: Placement | None
+) -> None:
+    assert decide(look(upto("training", status), placement=placement)).effects == ()
+
+
+def test_a_task_that_is_being_placed_and_evicted_starts_nothing() -> None:
+    plan = decide(look(upto("training", PLACING), placement=RECALLED))
+    assert plan.effects == ()
+    assert status_of(plan, "training").state is TaskState.PLACING
+
+
+@pytest.mark.parametrize("status", [ON_LEASE, EVICTING], ids=["noticed now", "noticed before"])
+@pytest.mark.parametrize(("now", "effect"), [(10.0, SignalStep), (19.9, SignalStep), (20.0, EndStep), (99.0, EndStep)])
+def test_a_step_whose_devices_are_wanted_back_is_told_in_every_pass_and_ended_at_the_deadline(
+    status: TaskStatus, now: float, effect: type
+) -> None:
+    (found,) = decide(look(upto("training", status), step("training", StepState.RUNNING), RECALLED, now=now)).effects
+    assert type(found) is effect
+    assert found.reason.startswith("evicted: app.chat")
+    if isinstance(found, SignalStep):
+        assert found.directory == f"/runs/{UID[:12]}-1/training"
+    if isinstance(found, EndStep):
+        assert found.actor == str(name_of("training"))
+
+
+@pytest.mark.parametrize("placement", [None, TAKEN_BACK, ELSEWHERE], ids=["none", "pending", "moved"])
+@pytest.mark.parametrize("status", [ON_LEASE, EVICTING], ids=["running", "evicting"])
+def test_a_step_whose_lease_has_ended_is_ended_at_once(status: TaskStatus, placement: Placement | None) -> None:
+    plan = decide(look(upto("training", status), step("training", StepState.RUNNING), placement))
+    (end,) = plan.effects
+    assert isinstance(end, EndStep)
+    assert status_of(plan, "training").state is TaskState.EVICTING
+
+
+@pytest.mark.parametrize(
+    "placement", [None, TAKEN_BACK, ELSEWHERE, RECALLED], ids=["none", "pending", "moved", "evicted"]
+)
+@pytest.mark.parametrize("state", [StepState.LOST, StepState.ABSENT])
+def test_when_it_has_stopped_it_is_placed_again_as_the_next_attempt_that_says_for_whom(
+    state: StepState, placement: Placement | None
+) -> None:
+    found = status_of(decide(look(upto("training", EVICTING), step("training", state), placement)), "training")
+    assert (found.state, found.attempt, found.evictions, found.lease) == (TaskState.PLACING, 2, 1, "")
+    assert found.reason == "evicted: app.chat needs its devices"
+    assert found.started_at == 1.0
+
+
+@pytest.mark.parametrize(
+    "placement", [None, TAKEN_BACK, ELSEWHERE, RECALLED], ids=["none", "pending", "moved", "evicted"]
+)
+@pytest.mark.parametrize("status", [ON_LEASE, EVICTING], ids=["running", "evicting"])
+def test_a_step_that_finished_before_it_noticed_is_simply_done(status: TaskStatus, placement: Placement | None) -> None:
+    plan = decide(look(upto("training", status), step("training", StepState.SUCCEEDED), placement))
+    assert status_of(plan, "training").state is TaskState.SUCCEEDED
+
+
+@pytest.mark.parametrize("placement", [None, TAKEN_BACK, ELSEWHERE], ids=["none", "pending", "moved"])
+def test_a_step_that_failed_because_its_devices_were_gone_has_not_failed(placement: Placement | None) -> None:
+    failed = step("training", StepState.FAILED)
+    noticed = status_of(decide(look(upto("training", ON_LEASE), failed, placement)), "training")
+    assert noticed.state is TaskState.EVICTING
+    assert status_of(decide(look(upto("training", noticed), failed, placement)), "training").state is TaskState.PLACING
+
+
+def test_an_actor_that_lives_on_keeps_its_task_from_being_placed_again() -> None:
+    failed = look(upto("training", EVICTING), step("training", StepState.FAILED), TAKEN_BACK)
+    plan = decide(replace(failed, actors=frozenset({str(name_of("training"))})))
+    assert status_of(plan, "training").state is TaskState.EVICTING
+    (end,) = plan.effects
+    assert isinstance(end, EndStep)
+
+
+def test_attempts_that_were_evicted_do_not_count_as_lost() -> None:
+    often = replace(ON_LEASE, attempt=MAX_ATTEMPTS + 3, evictions=4)
+    lost = step("training", StepState.LOST, MAX_ATTEMPTS + 3)
+    again = status_of(decide(look(upto("training", often), lost, HELD)), "training")
+    assert (again.state, again.attempt, again.evictions) == (TaskState.RUNNING, MAX_ATTEMPTS + 4, 4)
+    spent = status_of(decide(look(upto("training", replace(often, evictions=3)), lost, HELD)), "training")
+    assert spent.state is TaskState.FAILED
+
+
+def test_an_attempt_that_does_not_begin_in_time_counts_as_lost() -> None:
+    late = RUNNING.wanted_at + START_SECONDS
+    assert status_of(decide(look({"data": replace(RUNNING, reason="")}, now=late - 1)), "data").attempt == 1
+    found = status_of(decide(look({"data": RUNNING}, now=late + 1)), "data")
+    assert (found.state, found.attempt, found.wanted_at) == (TaskState.RUNNING, 2, late + 1)
+    assert found.reason == "attempt 1 did not begin within 60 s; it goes on in a new one"
+
+
+def test_an_attempt_that_cannot_begin_counts_as_lost_at_once_and_says_why() -> None:
+    refused = {str(name_of("data")): StepView(StepState.ABSENT, error="GPU-1 is held by step.other (pid 7)")}
+    found = status_of(decide(look({"data": RUNNING}, refused)), "data")
+    assert (found.attempt, found.reason) == (
+        2,
+        "attempt 1 could not begin: GPU-1 is held by step.other (pid 7); it goes on in a new one",
+    )
+
+
+def test_a_lost_attempt_says_why_when_that_is_known() -> None:
+    why = {str(name_of("data", MAX_ATTEMPTS)): StepView(StepState.LOST, error="the node ran out of memory")}
+    spent = replace(RUNNING, attempt=MAX_ATTEMPTS)
+    found = status_of(decide(look({"data": spent}, why)), "data")
+    assert found.reason == "its process was lost 5 times: the node ran out of memory"
 
 
 def test_a_step_actor_that_no_task_needs_is_ended() -> None:
@@ -226,7 +364,7 @@ def test_an_actor_of_another_life_of_the_run_is_ended_and_its_own_started() -> N
 
 
 def test_a_status_is_read_back_as_it_was_stored() -> None:
-    status = TaskStatus(TaskState.FAILED, "why", 3, {"a": "b"}, 1.5, 2.5)
+    status = TaskStatus(TaskState.FAILED, "why", 3, {"a": "b"}, 1.5, 2.5, 2, "d6e6ba8b", 0.5)
     assert TaskStatus.read(status.stored()) == status
 
 

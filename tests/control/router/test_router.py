@@ -11,7 +11,7 @@ from control.kernel.plan import EndApp, EnsureApp
 from control.kernel.present import AppState
 from control.router.decide import DRAIN_SECONDS
 from tests.control.router.world import deployment, phase, plane_with, serving, status, workloads
-from tests.fakes.plane import Plane
+from tests.fakes.plane import POLICY, URGENT, Plane
 
 
 def ready(plane: Plane) -> Plane:
@@ -20,13 +20,15 @@ def ready(plane: Plane) -> Plane:
     return plane
 
 
+def apps_of(plane: Plane, version: int) -> list[EnsureApp]:
+    """What was asked for, in order, each application once."""
+    found = {effect.app: effect for effect in plane.drive.acts if isinstance(effect, EnsureApp)}
+    return [effect for app, effect in found.items() if app.startswith(f"llm:chat:{version}:")]
+
+
 def app_of(plane: Plane, version: int) -> str:
-    (found,) = {
-        effect.app
-        for effect in plane.drive.acts
-        if isinstance(effect, EnsureApp) and effect.app.startswith(f"llm:chat:{version}:")
-    }
-    return found
+    (found,) = apps_of(plane, version)
+    return found.app
 
 
 def starting(plane: Plane, version: int) -> str:
@@ -72,17 +74,20 @@ def test_a_deployment_waits_for_its_version_to_be_registered(document: str, reas
 def test_it_asks_for_the_devices_of_all_replicas_and_tells_the_scheduler_s_reason() -> None:
     plane = plane_with(1, deployment(replicas=3, devices=3))
     plane.settle()
-    assert phase(plane) == ("Placing", "sim-0 has 8 H100-80GB, 9 are asked for")
-    (workload,) = plane.store.list("Workload")
-    assert workload.spec["spec"]["type"] == "inference"
+    workload = plane.only("Workload")
+    assert workload.spec["spec"] == {"type": "inference", "devices": 9, "replicas": 3}
+    assert phase(plane) == ("Placing", workload.status["reason"])
+    assert "9 are asked for" in workload.status["reason"]
 
 
 def test_the_application_gets_the_devices_of_its_lease() -> None:
     plane = ready(plane_with(1, deployment(replicas=2, devices=2)))
     args = plane.drive.asked[app_of(plane, 1)].args
-    assert args["device_uuids"] == [f"SIM-sim-0-{number}" for number in range(4)]
+    first, second = args["replica_devices"]
+    assert (len({*first, *second}), len(first), len(second)) == (4, 2, 2)
     assert (args["node_id"], args["resource"]) == (plane.drive.alive_nodes[0].node_id, "sim-gpu")
-    assert (args["replicas"], args["devices"], args["engine"]) == (2, 2, {"max_model_len": 256})
+    assert (args["milli"], args["share_memory"], args["engine"]) == (1000, 0, {"max_model_len": 256})
+    assert (args["workload"], args["claims_directory"]) == (plane.only("Workload").name, "/claims")
     assert args["source"] == plane.mlflow.registered[0].source
     assert args["path"] == "/models/chat/1"
 
@@ -227,8 +232,45 @@ def test_after_ray_was_restarted_there_are_no_arms_until_the_application_runs_ag
     assert (phase(plane)[0], serving(plane)) == ("Starting", [])
     plane.settle()
     assert (phase(plane)[0], serving(plane)) == ("Ready", [1])
-    asked = [a for a in plane.drive.acts if isinstance(a, EnsureApp) and a.app == app_of(plane, 1)]
-    assert asked[0].args["node_id"] != asked[-1].args["node_id"] == plane.drive.alive_nodes[0].node_id
+    first, second = apps_of(plane, 1)
+    assert first.args["node_id"] != second.args["node_id"] == plane.drive.alive_nodes[0].node_id
+    assert plane.models() == [second.app]
+
+
+def yielding(plane: Plane) -> Plane:
+    """A ready deployment of the lowest class, and urgent work that needs its devices."""
+    plane.apply(POLICY)
+    plane.apply(deployment().replace("  devices:", "  priority_class: batch-scoring\n  devices:"))
+    ready(plane)
+    plane.apply(URGENT)
+    return plane
+
+
+def test_an_evicted_application_is_drained_ended_and_comes_back_when_there_are_devices() -> None:
+    plane = yielding(plane_with(1))
+    plane.until(lambda: serving(plane) == [])
+    assert phase(plane)[0] == "Placing"
+    assert plane.drive.serve[app_of(plane, 1)].state is AppState.RUNNING
+    drained(plane)
+    assert plane.drive.serve[app_of(plane, 1)].state is AppState.ENDING
+    assert plane.store.list("Workload")[-1].status["lease"] is None, "the urgent work waits until it is gone"
+    plane.settle()
+    assert plane.models() == []
+    assert [o.name for o in plane.store.list("Workload") if o.status["lease"]] == ["urgent"]
+    plane.delete("Workload", "urgent")
+    plane.settle()
+    assert (phase(plane), serving(plane)) == (("Ready", "version 1 serves"), [1])
+
+
+def test_with_a_dead_gateway_control_actor_an_evicted_application_is_ended_at_the_deadline() -> None:
+    plane = yielding(plane_with(1))
+    plane.turn("scheduler", "router")
+    (held,) = [o for o in plane.store.list("Workload") if o.status.get("eviction")]
+    while plane.clock.now < held.status["eviction"]["deadline"] - 1:
+        plane.turn("scheduler", "router")
+        assert plane.drive.serve[app_of(plane, 1)].state is AppState.RUNNING
+    plane.turn("router")
+    assert plane.drive.serve[app_of(plane, 1)].state is AppState.ENDING
 
 
 def test_the_status_says_of_which_generation_it_speaks() -> None:
