@@ -1,4 +1,4 @@
-"""The engine of a replica, in the replica's own process: its devices, its key, its life and its executor.
+"""The engine of a replica, in the replica's own process: its key, its life and its executor.
 
 Imports vLLM, so only a replica imports this. Nothing is stored. A killed replica takes its engine with it
 (the kernel sends the signal), so a crash at any line leaves no process and no device held.
@@ -25,17 +25,14 @@ class PrepareEngine(CallbackBase):
     Raises what `read_internal_key` raises: no key, no engine.
     """
 
-    def __init__(self, internal_key_file: str, device_uuids: list[str], **ray_arguments: Any) -> None:
+    def __init__(self, internal_key_file: str, **ray_arguments: Any) -> None:
         super().__init__(**ray_arguments)
         self._internal_key_file = internal_key_file
-        self._device_uuids = device_uuids
         # Ray would start one task per node to look for the files of a model that is already a local path.
         self.ctx.run_init_node = False
 
     async def on_before_node_init(self) -> None:
         os.environ[ENVIRONMENT_VARIABLE] = read_internal_key(self._internal_key_file)
-        if self._device_uuids:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(self._device_uuids)
         # vLLM spawns EngineCore with multiprocessing's executable. Without this, an engine outlives its
         # SIGKILLed replica and keeps the device's memory. EngineCore's own children end with it.
         os.environ[CHILD_PYTHON_TARGET] = sys.executable

@@ -64,7 +64,9 @@ def encode(rows: Sequence[Row], tokenizer: Any) -> list[Example]:
 class Batches:
     """Batches of `size` rows each, over as many epochs as asked for; rank r of w gets rows r, r+w, … of each.
 
-    The rows run in a fresh order every epoch, and a batch may span two epochs, so every batch is full.
+    The rows run in a fresh order every epoch, and a batch may span two epochs, so every batch is full. The batch of a
+    step has the same rows for any number of ranks; where their shares differ by a row nothing is lost, as ranks weigh
+    their sums by the learnt labels of the whole batch.
     """
 
     def __init__(
@@ -72,8 +74,8 @@ class Batches:
     ) -> None:
         if not examples:
             raise ValueError("the training set has no rows")
-        if size % world:
-            raise ValueError(f"batch-size {size} cannot be shared evenly by {world} workers (gpu-count)")
+        if size < world:
+            raise ValueError(f"batch-size {size} is too small for {world} workers: each needs a row")
         self._examples = examples
         self._size = size
         self._seed = seed

@@ -20,7 +20,7 @@ from train_jobs.prepare import HELDOUT_FILE
 from train_jobs.receipt import finished, write_atomically, write_receipt
 from train_jobs.rows import Row, read_rows
 from train_jobs.tokens import load_tokenizer
-from train_jobs.worker import claim
+from train_jobs.worker import computing_device
 
 DEFAULTS = {"max-new-tokens": "32"}
 PREDICTIONS = "predictions.jsonl"
@@ -46,8 +46,7 @@ def main(request: StepRequest) -> dict[str, str]:
     rows = list(read_rows(dataset / HELDOUT_FILE))
     if not rows:
         raise ValueError(f'parameter "dataset-dir": {dataset} holds no held-out row')
-    real = request.grant is not None and not request.grant.simulated
-    device = claim(request.grant, 0) if request.grant is not None and real else torch.device("cpu")
+    device = computing_device(request.grant)
     tokenizer = load_tokenizer(str(model_dir))
     model = AutoModelForCausalLM.from_pretrained(str(model_dir), dtype=torch.float32).to(device).eval()
     answers = generate(model, tokenizer, rows, longest, device)

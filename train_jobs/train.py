@@ -5,7 +5,8 @@ Runs inside a Ray actor that is already connected. Owns, in the request's direct
 checkpoint), `metrics.jsonl` (appended by rank 0), `ray/` (Ray Train's own bookkeeping, thrown away at each
 start), `model/`, and `receipt.json`, which comes last. A crash at any line leaves at worst the steps since
 the last checkpoint to be done again. A worker that fails is replaced up to three times by Ray Train and goes
-on from the last good checkpoint.
+on from the last good checkpoint. The next start may have another number of workers: the batch of each step, the number
+of steps and the optimizer's state stay the same, whoever computes them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import ray.train
 from mlflow import MlflowClient
 from ray.train.torch import TorchTrainer
 
-from control.specs.step import DeviceGrant, StepRequest
+from control.specs.step import DeviceGrant, Evicted, StepRequest
 from train_jobs.model_dir import WEIGHTS
 from train_jobs.parameters import Parameters
 from train_jobs.receipt import RECEIPT, finished, write_receipt
@@ -42,8 +43,9 @@ DEFAULTS = {
 def main(request: StepRequest) -> dict[str, str]:
     """Trains on `dataset-dir`; outputs model-dir, run-id, loss (nats a token), steps, seconds (of training).
 
-    Raises ValueError for a parameter it cannot use, and Ray's TrainingFailedError when workers failed four
-    times.
+    There are as many workers as devices were granted (`gpu-count` without a grant). Raises ValueError for a
+    parameter it cannot use, Ray's TrainingFailedError when workers failed four times, and Evicted when the devices are
+    wanted back.
     """
     directory = Path(request.directory)
     done = finished(directory)
@@ -66,17 +68,28 @@ def main(request: StepRequest) -> dict[str, str]:
         seed=parameters.whole("seed"),
         checkpoint_every=parameters.whole("checkpoint-every", least=1),
     )
-    grant = request.grant or DeviceGrant(resource="sim-gpu")
-    workers = parameters.whole("gpu-count", least=1)
-    if batch_size % workers:
-        raise ValueError(f'parameter "batch-size": {batch_size} cannot be shared evenly by {workers} workers')
-    job = Job(str(directory), str(dataset), recipe, batch_size, parameters.whole("max-length", least=8), grant)
+    grant = request.grant or DeviceGrant()
+    workers = len(grant.devices) or parameters.whole("gpu-count", least=1)
+    if batch_size < workers:
+        raise ValueError(f'parameter "batch-size": {batch_size} is too small for {workers} workers: each needs a row')
+    job = Job(
+        directory=str(directory),
+        dataset=str(dataset),
+        recipe=recipe,
+        batch_size=batch_size,
+        max_length=parameters.whole("max-length", least=8),
+        grant=grant,
+        workload=request.workload,
+        claims=request.claims,
+    )
 
     client = MlflowClient(request.mlflow_uri)
     run_id = ensure_run(client, request)
     log_parameters(client, run_id, {**DEFAULTS, **request.parameters, "steps": str(recipe.steps)})
     with MetricTail(client, run_id, directory / METRICS):
         trainer_for(job, workers, request).fit()
+    if not (directory / TRAINED).exists():
+        raise Evicted("the training has stopped at a checkpoint: its devices are wanted back")
     trained = json.loads((directory / TRAINED).read_text(encoding="utf-8"))
     for number, warning in enumerate(trained["warnings"]):
         client.set_tag(run_id, f"biplane.warning.{number}", warning)
@@ -96,23 +109,20 @@ def main(request: StepRequest) -> dict[str, str]:
 
 
 def trainer_for(job: Job, workers: int, request: StepRequest) -> TorchTrainer:
-    """The Ray Train job: one worker a device, each with one CPU, on the leased node if the lease names
-    one."""
-    grant = job.grant
+    """The Ray Train job: one worker a device, each with one CPU, on the node that has the device."""
     bookkeeping = Path(job.directory) / "ray"
     shutil.rmtree(bookkeeping, ignore_errors=True)
-    resources = {"CPU": 1.0}
-    if request.grant is not None:
-        resources[grant.resource] = 1.0
+    amounts = amounts_of(job.grant)
     return TorchTrainer(
         work,
         train_loop_config={"job": job},
         torch_config=LeasedTorch(),
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers,
-            use_gpu=grant.resource == "GPU",
-            resources_per_worker=resources,
-            label_selector={"ray.io/node-id": grant.node_id} if grant.node_id else None,
+            use_gpu="GPU" in amounts,
+            resources_per_worker={"CPU": 1.0, **amounts},
+            label_selector=[{"ray.io/node-id": piece.node_id} for piece in job.grant.pieces for _ in piece.devices]
+            or None,
         ),
         run_config=ray.train.RunConfig(
             name="train",
@@ -121,3 +131,12 @@ def trainer_for(job: Job, workers: int, request: StepRequest) -> TorchTrainer:
             worker_runtime_env={"env_vars": dict(request.env)},
         ),
     )
+
+
+def amounts_of(grant: DeviceGrant) -> dict[str, float]:
+    """What each worker takes of Ray's resources. Raises ValueError where that is not the same for all of them."""
+    amounts = {(piece.resource, piece.milli / 1000) for piece in grant.pieces if piece.devices}
+    if len(amounts) > 1:
+        found = " and ".join(sorted(f"{amount:g} {resource}" for resource, amount in amounts))
+        raise ValueError(f"the lease gives a worker {found}; expected the same of each device")
+    return dict(amounts)

@@ -23,6 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from train_jobs.checkpoint import Found, Progress, latest_good, restore, save
 from train_jobs.data import IGNORED, Batch, Batches
+from train_jobs.eviction import EvictionWatch
 
 POSITIONS = 256  # the least context a served model has, whatever the training rows' length
 CLIP = 1.0
@@ -54,11 +55,15 @@ class Reported:
 
 @dataclass(frozen=True)
 class Trained:
-    """What the loop leaves: the model (not wrapped, on its device), where it got to, and what it noticed."""
+    """What the loop leaves: the model (not wrapped, on its device), where it got to, and what it noticed.
+
+    `evicted`: it stopped before the last step, at a checkpoint.
+    """
 
     model: Any
     progress: Progress
     warnings: tuple[str, ...]
+    evicted: bool = False
 
 
 def build_model(vocabulary: int, max_length: int, pad: int, end: int) -> Any:
@@ -122,11 +127,13 @@ def train(
     checkpoints: Path,
     device: torch.device,
     report: Callable[[Reported], None],
+    evicted: Callable[[], bool],
 ) -> Trained:
     """Trains to `recipe.steps`, from the last good checkpoint under `checkpoints` if there is one.
 
     Rank 0 calls `report` every `report_every` steps and at the end, and it alone writes checkpoints; a crash
-    loses at most `checkpoint_every` steps.
+    loses at most `checkpoint_every` steps. When `evicted`, which rank 0 asks about once a second, all ranks stop
+    after the same step, with a checkpoint. Another number of ranks may go on from it: the batches are the same.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     torch.manual_seed(recipe.seed)
@@ -138,6 +145,7 @@ def train(
     wrapped = DistributedDataParallel(objective) if world > 1 else objective
     loss_sum = torch.zeros((), device=device)
     learnt, tokens, since = 0, 0, time.monotonic()
+    watch = EvictionWatch(evicted, progress.step, device)
     for step in range(progress.step, recipe.steps):
         batch = batches.at(step)
         rate = learning_rate_at(step, recipe)
@@ -152,8 +160,11 @@ def train(
                 report(Reported(done, mean, tokens / passed, rate))
             loss_sum.zero_()
             learnt, tokens, since = 0, 0, time.monotonic()
-        if rank == 0 and (done % recipe.checkpoint_every == 0 or done == recipe.steps):
+        stop = done < recipe.steps and watch.stops(done)
+        if rank == 0 and (stop or done % recipe.checkpoint_every == 0 or done == recipe.steps):
             save(checkpoints, model, optimizer, Progress(done, progress.loss, progress.seconds))
+        if stop:
+            return Trained(model, progress, found.warnings, evicted=True)
     return Trained(model, progress, found.warnings)
 
 

@@ -1,20 +1,21 @@
 """What runs in each worker of a training job: claim a device, meet the other workers, train, write the model.
 
 Everything a worker leaves is in the job's directory (see train); a worker that dies takes its process group
-with it, and Ray Train starts them all again.
+with it, and its claim, and Ray Train starts them all again. Workers that were told to stop leave a checkpoint and no
+model.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 import ray.train
 import ray.util
 import torch
@@ -23,7 +24,8 @@ from ray.train.backend import Backend
 from ray.train.collective import broadcast_from_rank_zero
 from ray.train.torch import TorchConfig
 
-from control.specs.step import PROGRESS_FILE, DeviceGrant
+from actors.claim_part import claim_part
+from control.specs.step import EVICT_FILE, PROGRESS_FILE, DeviceGrant
 from train_jobs.data import Batches, encode
 from train_jobs.model_dir import write_model
 from train_jobs.prepare import TRAIN_FILE
@@ -37,7 +39,10 @@ METRICS, TRAINED, MODEL = "metrics.jsonl", "trained.json", "model"
 
 @dataclass(frozen=True)
 class Job:
-    """What every worker of one training job needs to know; plain values, so that it travels well."""
+    """What every worker of one training job needs to know; plain values, so that it travels well.
+
+    Workers claim devices of the `grant`, for `workload`, in the directory `claims` of their node.
+    """
 
     directory: str
     dataset: str
@@ -45,6 +50,8 @@ class Job:
     batch_size: int
     max_length: int
     grant: DeviceGrant
+    workload: str
+    claims: str
 
 
 class LeasedTorch(TorchConfig):
@@ -69,7 +76,7 @@ def work(config: dict[str, Job]) -> None:
     directory = Path(job.directory)
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    device = claim(job.grant, context.get_local_rank())
+    device = claim_device(job, ray.get_runtime_context().get_node_id())
     meet(rank, world, "nccl" if device.type == "cuda" else "gloo")
     tokenizer = load_tokenizer(job.dataset)
     examples = encode(list(read_rows(Path(job.dataset) / TRAIN_FILE)), tokenizer)
@@ -82,8 +89,9 @@ def work(config: dict[str, Job]) -> None:
         directory / "checkpoints",
         device,
         lambda told: tell(directory, told, job.recipe.steps),
+        (directory / EVICT_FILE).exists,
     )
-    if rank == 0:
+    if rank == 0 and not trained.evicted:
         write_model(directory / MODEL, trained.model, tokenizer)
         state = {**asdict(trained.progress), "warnings": trained.warnings}
         write_atomically(directory / TRAINED, json.dumps(state))
@@ -91,18 +99,24 @@ def work(config: dict[str, Job]) -> None:
     dist.destroy_process_group()
 
 
-def claim(grant: DeviceGrant, place: int) -> torch.device:
-    """The device this worker computes on; of real ones it sees only those leased to the job.
+def claim_device(job: Job, node_id: str) -> torch.device:
+    """The next free device that the lease has on this node: the one that this worker sees and computes on.
 
-    Must run before anything opens CUDA in this process.
+    Must run before anything opens CUDA in this process. Raises DeviceInUse.
     """
-    if grant.simulated:
-        return torch.device("cpu")
-    if grant.devices:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(grant.devices)
-    device = torch.device("cuda", place)
-    torch.cuda.set_device(device)
+    here = [[uuid] for piece in job.grant.pieces if piece.node_id == node_id for uuid in piece.devices]
+    if job.grant.devices:
+        claim_part(Path(job.claims), here, job.workload)
+    device = computing_device(job.grant)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     return device
+
+
+def computing_device(grant: DeviceGrant | None) -> torch.device:
+    """What to compute on for a process that has claimed its devices: of real ones, the first that it sees."""
+    real = grant is not None and bool(grant.devices) and not grant.simulated
+    return torch.device("cuda", 0) if real else torch.device("cpu")
 
 
 def meet(rank: int, world: int, backend: str) -> None:

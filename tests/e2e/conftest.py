@@ -25,6 +25,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     """A plane that is not started yet. BIPLANE_HOME, where given, must be empty: tests never touch a person's plane."""
     given = os.environ.get("BIPLANE_HOME")
     path = Path(given) if given else tmp_path_factory.mktemp("home")
+    path.mkdir(parents=True, exist_ok=True)
     assert not any(path.iterdir()), f"{path} is not empty: the e2e tests need a state directory of their own"
     cluster = yaml.safe_load((ROOT / "examples" / "cluster.local.yaml").read_text())
     cluster["spec"]["ports"] = dict.fromkeys(cluster["spec"]["ports"], 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from train_jobs.receipt import RECEIPT
 from train_jobs.train_step import Recipe, Reported, Trained, build_model, optimizer_for, train
 
 
-def run(small: tuple[Any, Batches], directory: Path, steps: int, every: int = 10) -> Trained:
+def run(
+    small: tuple[Any, Batches],
+    directory: Path,
+    steps: int,
+    every: int = 10,
+    evicted: Callable[[], bool] = lambda: False,
+) -> Trained:
     """Trains to the stop at `steps` of a schedule of 20."""
     tokenizer, batches = small
     recipe = Recipe(1e-3, 20, seed=5, checkpoint_every=every, report_every=5)
@@ -33,6 +40,7 @@ def run(small: tuple[Any, Batches], directory: Path, steps: int, every: int = 10
         directory,
         torch.device("cpu"),
         stop,
+        evicted,
     )
 
 
@@ -62,6 +70,22 @@ def test_ten_steps_and_ten_more_from_the_checkpoint_equal_twenty_bit_for_bit(
     assert latest_good(tmp_path / "parts").path == tmp_path / "parts" / "step-00000010"
     resumed = run(small, tmp_path / "parts", 20)
     assert resumed.progress.step == 20
+    for name, tensor in weights(resumed).items():
+        assert torch.equal(tensor, whole[name]), name
+
+
+def test_training_that_is_evicted_stops_at_a_checkpoint_and_goes_on_from_it_bit_for_bit(
+    small: tuple[Any, Batches], twenty: tuple[Path, Trained], tmp_path: Path
+) -> None:
+    stopped = run(small, tmp_path, 20, evicted=lambda: True)
+    assert stopped.evicted
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+    again = run(small, tmp_path, 20, evicted=lambda: True)
+    assert again.evicted
+    assert latest_good(tmp_path).path == tmp_path / "step-00000002"
+    resumed = run(small, tmp_path, 20)
+    assert (resumed.evicted, resumed.progress.step) == (False, 20)
+    whole = weights(twenty[1])
     for name, tensor in weights(resumed).items():
         assert torch.equal(tensor, whole[name]), name
 

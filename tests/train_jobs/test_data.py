@@ -85,6 +85,12 @@ def test_a_set_smaller_than_a_batch_still_fills_batches(small: tuple[Any, Batche
     assert numbered(3, small[0], size=8).at(2).ids.shape[0] == 8
 
 
-def test_a_batch_that_workers_cannot_share_evenly_is_refused(small: tuple[Any, Batches]) -> None:
-    with pytest.raises(ValueError, match="batch-size 4 cannot be shared evenly by 3 workers"):
-        numbered(10, small[0], world=3)
+def test_workers_that_cannot_share_evenly_differ_by_a_row_and_leave_none_out(small: tuple[Any, Batches]) -> None:
+    shares = [rows_in(numbered(50, small[0], world=3, rank=rank), 5) for rank in range(3)]
+    assert [len(share) for share in shares] == [2, 1, 1]
+    assert sorted(row for share in shares for row in share) == sorted(rows_in(numbered(50, small[0]), 5))
+
+
+def test_a_batch_with_fewer_rows_than_workers_is_refused(small: tuple[Any, Batches]) -> None:
+    with pytest.raises(ValueError, match="batch-size 4 is too small for 5 workers: each needs a row"):
+        numbered(10, small[0], world=5)
