@@ -24,6 +24,7 @@ from control.specs.load import load_file
 from control.specs.problem import SpecError
 from scripts.cli import show
 from scripts.cli.cluster import declared_cluster
+from scripts.cli.gpus import occupancy as show_gpus
 
 FAILED, BAD_INPUT, NOT_FOUND, NO_PLANE = 1, 2, 3, 4
 
@@ -39,6 +40,8 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Reference = Annotated[str, typer.Argument(metavar="KIND/NAME", help="For example deployment/status-codes.")]
+Held = Annotated[str, typer.Argument(metavar="NODE|DEVICE", help="A node's name or a device's UUID.")]
+Reason = Annotated[str, typer.Option(help="Why, for those who ask with `biplane explain`.")]
 Files = Annotated[
     list[Path], typer.Option("--file", "-f", help="A YAML file; may be given more than once.", metavar="FILE")
 ]
@@ -182,6 +185,38 @@ def explain(reference: Reference, json: Json = False) -> None:
         kind, name = _reference(reference)
         findings = Client().explain(kind, name)
     show.findings(findings, json=json)
+
+
+@app.command()
+def gpus(json: Json = False) -> None:
+    """Nodes, devices, MIG slices and who holds them. Example: biplane gpus"""
+    with _explained():
+        found = Client().occupancy()
+    show_gpus(found, json=json)
+
+
+@app.command()
+def cordon(name: Held, reason: Reason = "by hand", json: Json = False) -> None:
+    """Place nothing new on a node or device. Example: biplane cordon node-3 --reason fan"""
+    with _explained():
+        Client().cordon(name, reason)
+    show.done(f"{name} takes nothing new", json=json)
+
+
+@app.command()
+def drain(name: Held, reason: Reason = "by hand", json: Json = False) -> None:
+    """Cordon a node and have those who are there leave, with their grace. Example: biplane drain node-3"""
+    with _explained():
+        Client().cordon(name, reason, drain=True)
+    show.done(f"{name} is drained; see: biplane gpus", json=json)
+
+
+@app.command()
+def uncordon(name: Held, json: Json = False) -> None:
+    """Let a node or device take work again. Example: biplane uncordon node-3"""
+    with _explained():
+        Client().uncordon(name)
+    show.done(f"{name} takes work again", json=json)
 
 
 def main() -> None:

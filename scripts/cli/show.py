@@ -69,6 +69,13 @@ def down(ended: int, *, json: bool) -> None:
     return None
 
 
+def done(sentence: str, *, json: bool) -> None:
+    if json:
+        return emit({"done": sentence})
+    out.print(escape(sentence))
+    return None
+
+
 def environment(found: Mapping[str, str], *, json: bool) -> None:
     if json:
         return emit(found)
@@ -235,7 +242,8 @@ def findings(found: Iterable[Finding], *, json: bool) -> None:
     if json:
         return emit({"findings": [asdict(one) for one in found]})
     for one in found:
-        out.print(f"{'  ' * one.depth}[bold]{escape(one.about)}[/] {one.phase}: {escape(one.reason)}")
+        about = f"[bold]{escape(one.about)}[/] {one.phase}: " if one.about else ""
+        out.print(f"{'  ' * one.depth}{about}{escape(one.reason)}")
     return None
 
 
