@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from control.specs.base import Spec
 from control.specs.problem import Problem, SpecError, nearest, one_of, show
 from control.specs.shape import field_names
 
-Row = TypeVar("Row", bound=BaseModel)
+Row = TypeVar("Row", bound=Spec)
 Line = tuple[int, Mapping[str, Any]]
 
 
@@ -58,7 +59,7 @@ def checked(path: Path, lines: Iterable[Line], model: type[Row], *, from_text: b
     return rows
 
 
-def _problem(detail: ErrorDetails, model: type[BaseModel], path: Path, line: int) -> Problem:
+def _problem(detail: ErrorDetails, model: type[Spec], path: Path, line: int) -> Problem:
     context = detail.get("ctx", {})
     where = ".".join(str(key) for key in (*detail["loc"], *context.get("at", ())))
     found, expected, near = f"found {show(detail['input'])}", detail["msg"].removeprefix("Input should be "), None

@@ -18,7 +18,9 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field
 
+from control.kernel.present import NodeView
 from control.scheduler.ask import wanted
+from control.scheduler.nodes import NODE_LABEL, live_nodes
 from control.scheduler.state import Node
 from control.scheduler.trace import Job, Outage, Trace
 from control.specs.base import Filled, Name, Spec
@@ -102,4 +104,5 @@ def _cluster(path: Path) -> tuple[Node, ...]:
     found = [document.spec for document in load_file(path) if isinstance(document.spec, Cluster)]
     if len(found) != 1:
         raise SpecError([Problem(str(path), 1, "", f"found {len(found)} documents of kind Cluster", "one")])
-    return tuple(declared(node, node.name) for node in found[0].spec.nodes)
+    declared = found[0].spec.nodes
+    return live_nodes(declared, (NodeView(node.name, {NODE_LABEL: node.name}, {}) for node in declared))

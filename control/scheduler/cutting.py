@@ -69,11 +69,31 @@ def cut_on_demand(workloads: Iterable[Workload], session: Session, snapshot: Sna
         if w.phase is Phase.PENDING and not w.nominated and not session.quotas.refusal(w, w.milli_devices)
     ]
     wanted = [one for w in waiting if (one := _wanted(w, snapshot)) is not None]
-    if not where or not wanted:
+    if not where or not waiting:
         return ()
     asked = Counter(profile for w in workloads if (profile := _profile(w)))
     recuts = plan_recuts((sheet for _, sheet in where.values()), wanted, asked)
-    return tuple(_order(where[recut.device][0], recut) for recut in recuts.cuts)
+    orders = [_order(where[recut.device][0], recut) for recut in recuts.cuts]
+    return tuple(orders) or _made_whole(waiting, where, snapshot)
+
+
+def _made_whole(
+    waiting: Iterable[Workload], where: Mapping[str, tuple[Node, Sheet]], snapshot: Snapshot
+) -> tuple[CutDevice, ...]:
+    """For the first that needs several devices of one node: the first node that can have so many whole."""
+    by_node: dict[str, list[tuple[Node, Sheet]]] = {}
+    for node, sheet in where.values():
+        by_node.setdefault(node.name, []).append((node, sheet))
+    for workload in waiting:
+        count = (workload.least or workload.devices) // workload.replicas
+        if count < 2 or _profile(workload):
+            continue
+        wanted = replace(_want(workload, "", snapshot), count=count)
+        for _, sheets in sorted(by_node.items()):
+            recuts = plan_recuts((sheet for _, sheet in sheets), [wanted], {})
+            if recuts.cuts and not recuts.waits:
+                return tuple(_order(sheets[0][0], recut) for recut in recuts.cuts)
+    return ()
 
 
 def _towards_layout(node: Node, holders: Holders, snapshot: Snapshot) -> Iterator[Recut]:
@@ -98,10 +118,11 @@ def _closed(node: Node, recuts: Mapping[str, Recut]) -> Node:
 
 
 def _wanted(workload: Workload, snapshot: Snapshot) -> Wanted | None:
-    """A gang on one node is not cut for: its devices would have to come whole together."""
     profile = _profile(workload)
-    if not profile and workload.devices != 1:
-        return None
+    return _want(workload, profile, snapshot) if profile or workload.devices == 1 else None
+
+
+def _want(workload: Workload, profile: str, snapshot: Snapshot) -> Wanted:
     return Wanted(
         workload=workload.name,
         profile=profile,

@@ -28,7 +28,7 @@ class Discipline(Enum):
                 return replace(rules, priorities=alike, preemption=False, backfill=False, queues=())
 
     def jobs(self, jobs: Iterable[Job]) -> tuple[Job, ...]:
-        """Strictly first come, first served is what the queue does with jobs of one tenant and one class."""
+        """First come, first served is what the queue does with jobs of one tenant that do not say how long they run."""
         if self is not Discipline.FIFO:
             return tuple(jobs)
-        return tuple(replace(job, workload=replace(job.workload, queue="")) for job in jobs)
+        return tuple(replace(job, workload=replace(job.workload, queue="", duration=0.0)) for job in jobs)

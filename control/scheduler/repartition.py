@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from control.scheduler.mig import Geometry, Placed, arrangements
 from control.scheduler.mig_choice import Cut, choose
-from control.scheduler.mig_layouts import Illegal, count_fault, shown
+from control.scheduler.mig_layouts import Illegal, count_fault, fault_of, shown
 from control.scheduler.state import Slice
 
 SETTLE_SECONDS = 10.0
@@ -93,22 +94,31 @@ class Recuts:
 
 @dataclass(frozen=True)
 class _Draft:
-    """A device as it would be. `promised` are uuids of parts, or of the device: they are for somebody who waits."""
+    """A device as it would be. `promised` are uuids of parts, or of the device: they are for somebody who waits.
+
+    What is not `legible` is given out as it is, and not cut.
+    """
 
     sheet: Sheet
+    legible: bool
     mig: bool
     parts: tuple[Part, ...]
     promised: frozenset[str] = frozenset()
     created: tuple[Placed, ...] = ()
     serves: tuple[str, ...] = ()
 
-    @property
+    @classmethod
+    def of(cls, sheet: Sheet) -> _Draft:
+        """`legible` unless the driver keeps for itself where the slices start, or has some that nobody knows here."""
+        legible = fault_of(sheet.geometry, (part.placed for part in sheet.parts)) is None
+        return cls(sheet, legible, sheet.mig, sheet.parts)
+
+    @cached_property
     def cut(self) -> Cut:
         return Cut.of(self.sheet.geometry, [*(part.placed for part in self.parts), *self.created])
 
     def can_be_cut(self, profile: str) -> bool:
-        """Whether the profile may be created here. The driver tells where slices are to root only: -1 otherwise."""
-        return self.mig and profile in self.sheet.geometry.profiles and all(p.slice.start >= 0 for p in self.parts)
+        return self.mig and self.legible and profile in self.sheet.geometry.profiles
 
     def whole_and_idle(self) -> bool:
         return not (self.mig or self.sheet.holders or self.sheet.device in self.promised)
@@ -131,12 +141,15 @@ def plan_recuts(sheets: Iterable[Sheet], wanted: Iterable[Wanted], asked: Mappin
 
     `asked` counts how often each profile was asked for so far.
     """
-    drafts: _Drafts = {sheet.device: _Draft(sheet, sheet.mig, sheet.parts) for sheet in sheets}
+    drafts: _Drafts = {sheet.device: _Draft.of(sheet) for sheet in sheets}
     waits: list[Waits] = []
-    for one in sorted(wanted, key=lambda w: (-w.waiting_seconds, -w.priority, w.workload)):
-        served = _serve(drafts, one, asked)
+    # What could not be had by one can be had by nobody after: there is only ever less.
+    hopeless: dict[tuple[str, int], str] = {}
+    for one in sorted(wanted, key=lambda w: (-w.priority, -w.waiting_seconds, w.workload)):
+        much = (one.profile, one.count)
+        served = None if much in hopeless else _serve(drafts, one, asked)
         if served is None:
-            waits.append(Waits(one.workload, _why_not(drafts, one)))
+            waits.append(Waits(one.workload, hopeless.setdefault(much, _why_not(drafts, one))))
         else:
             drafts = served
     return Recuts(tuple(_recut(draft) for draft in drafts.values() if draft.serves), tuple(waits))
@@ -216,9 +229,10 @@ def _made_whole(drafts: Sequence[_Draft], one: Wanted, _: Mapping[str, int]) -> 
         draft
         for draft in drafts
         if draft.mig
+        and draft.legible
         and not draft.created
         and draft.sheet.idle_seconds >= SETTLE_SECONDS
-        and all(part.slice.start >= 0 and draft.removable(part) for part in draft.parts)
+        and all(map(draft.removable, draft.parts))
     ]
     if not able:
         return None

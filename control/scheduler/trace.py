@@ -60,7 +60,7 @@ class Trace:
         return self.jobs[-1].workload.created_at if self.jobs else 0.0
 
     def load(self, devices: int) -> float:
-        """How many of so many devices the jobs would keep busy on average until the last arrival, did none ever wait."""
+        """How many of so many devices the jobs would keep busy on average up to the last arrival if none waited."""
         last = self.span
         busy = sum(
             job.workload.milli_devices / WHOLE * min(job.seconds, last - job.workload.created_at) for job in self.jobs

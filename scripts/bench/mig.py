@@ -7,12 +7,12 @@ seven 1g.10gb fill a device of eight memory slices. The first 5 mean times are n
 
   biplane      control.scheduler.mig_choice; it learns the mix from the requests so far
   first_fit    the first device with a legal start, the lowest start
-  templates    as HAMi 2.5 to 2.9: an empty device gets the first of four templates with a slice that is large enough,
+  templates    as HAMi up to 2.9: an empty device gets the first of four templates with a slice that is large enough,
                and serves from it until it is empty again; the first device in order, there the smallest free slice
                with as much memory
   exhaustive   the best on each device: running slices move within their device at no cost, so a device takes whatever
-               has any legal layout together with what it holds; of those the one with the fewest free slices, then the
-               one where most of the mix still fits. It knows the mix. No real device can do that.
+               has any legal layout together with what it holds. Which of those devices it is, is chosen at the same
+               cost as biplane's, with the mix known. No real device can do that.
 
 Usage: python -m scripts.bench.mig [--json] [--seed S] [--load 80,90,100,110] [--mix even|small|article]
 """
@@ -263,18 +263,25 @@ def _fewer(accepted: Mapping[str, float]) -> str:
     return f"{100 * (accepted['biplane'] - accepted['first_fit']) / rejected:.1f}" if rejected else "none rejected"
 
 
+def loads(text: str) -> list[int]:
+    """Raises ValueError for anything but percentages above 0."""
+    found = [int(part) for part in text.split(",")]
+    if min(found) <= 0:
+        raise ValueError(text)
+    return found
+
+
 def main() -> None:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m scripts.bench.mig", description=__doc__, formatter_class=form)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--load", default="80,90,100,110", help="percent, with commas between (default: %(default)s)")
+    parser.add_argument(
+        "--load", type=loads, default="80,90,100,110", help="percent, with commas between (%(default)s)"
+    )
     parser.add_argument("--mix", choices=MIXES, default="even")
     given = parser.parse_args()
-    rows = {
-        load: measure(MIXES[given.mix], load, given.seed, NODES * DEVICES_EACH)
-        for load in map(int, given.load.split(","))
-    }
+    rows = {load: measure(MIXES[given.mix], load, given.seed, NODES * DEVICES_EACH) for load in given.load}
     about = {"seed": given.seed, "mix": MIXES[given.mix], "definitions": __doc__}
     if given.json:
         first = 100 if 100 in rows else next(iter(rows))

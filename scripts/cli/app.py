@@ -19,6 +19,7 @@ from control.client import Client, NoPlane, NotDeletable, NotFound, kind_of
 from control.kernel.home import Home
 from control.kernel.store import WrongSchema
 from control.preflight import Refused
+from control.scheduler.discipline import Discipline
 from control.specs.document import Document
 from control.specs.load import load_file
 from control.specs.problem import SpecError
@@ -217,6 +218,32 @@ def uncordon(name: Held, json: Json = False) -> None:
     with _explained():
         Client().uncordon(name)
     show.done(f"{name} takes work again", json=json)
+
+
+@app.command()
+def simulate(
+    trace: Annotated[Path | None, typer.Option(help="Jobs: .jsonl, .csv or Philly's .trace.", metavar="FILE")] = None,
+    cluster: Annotated[Path | None, typer.Option(help="Nodes: a Cluster, or openb's .csv.", metavar="FILE")] = None,
+    rules: Annotated[Path | None, typer.Option(help="ClusterPolicy, Queue, ConfigMap documents.")] = None,
+    compress: Annotated[float, typer.Option(help="Let the jobs arrive so many times as fast.", min=0.001)] = 1.0,
+    policy: Annotated[Discipline, typer.Option(help="Ours, or what it is compared with.")] = Discipline.BIPLANE,
+    plot: Annotated[Path | None, typer.Option(help="Write a picture (PNG) of the course.", metavar="FILE")] = None,
+    replay: Annotated[Path | None, typer.Option(help="Decide again what the live scheduler decided.")] = None,
+    json: Json = False,
+) -> None:
+    """Try the scheduler on a trace.
+
+    Example: biplane simulate --trace examples/trace.csv --cluster examples/cluster.gpus.yaml
+    """
+    from scripts.cli import simulate as simulation
+
+    with _explained():
+        if replay is not None:
+            simulation.replay(replay, json=json)
+        elif trace is None or cluster is None:
+            raise Refused("--trace and --cluster are needed, or --replay")
+        else:
+            simulation.run(trace, cluster, rules, compress, policy, plot, json)
 
 
 def main() -> None:

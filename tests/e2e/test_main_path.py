@@ -166,7 +166,7 @@ def test_more_devices_than_the_cluster_could_ever_have_are_refused(
     done = plane.run("scripts.cli", "apply", "-f", str(file))
     assert done.returncode == 2
     assert "greedy.yaml:7" in done.stderr
-    assert "sim-0 has 8 H100-80GB, 9 are asked for" in done.stderr
+    assert "the cluster has 8 devices for it, 9 are asked for" in done.stderr
     assert plane.client.store.get("Workload", "greedy") is None
 
 

@@ -226,3 +226,39 @@ def test_status_fails_when_a_control_actor_is_silent(plane: Plane) -> None:
 @pytest.mark.parametrize("command", [one.callback.__name__ for one in app.registered_commands if one.callback])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     assert "Example: " in biplane(command, "--help").stdout
+
+
+def test_gpus_draws_every_device_and_who_holds_it(plane: Plane, write: Callable[..., str]) -> None:
+    plane.settle()
+    workload = "apiVersion: biplane/v1\nkind: Workload\nmetadata: {name: mine}\nspec: {type: batch, devices: 3}\n"
+    biplane("apply", "-f", write(workload))
+    plane.settle()
+    drawn = biplane("gpus").stdout
+    assert "■■■·····" in drawn
+    assert "3 of 8 devices held" in drawn
+    (seen,) = one("gpus")["nodes"]
+    assert [device["holders"] for device in seen["devices"]].count(["mine"]) == 3
+
+
+def test_a_cordoned_node_takes_nothing_new_and_a_drained_one_is_left(plane: Plane, write: Callable[..., str]) -> None:
+    plane.settle()
+    biplane("cordon", "sim-0", "--reason", "a fan hums")
+    workload = "apiVersion: biplane/v1\nkind: Workload\nmetadata: {name: mine}\nspec: {type: batch, devices: 3}\n"
+    biplane("apply", "-f", write(workload))
+    plane.settle()
+    told = [finding["reason"] for finding in one("explain", "workload/mine")["findings"]]
+    assert "sim-0 takes nothing new: a fan hums" in told
+    biplane("uncordon", "sim-0")
+    plane.settle()
+    assert "3 of 8 devices held" in biplane("gpus").stdout
+    biplane("drain", "sim-0")
+    plane.settle()
+    plane.clock.tick(31)  # its grace
+    plane.settle()
+    assert "0 of 8 devices held" in biplane("gpus").stdout
+
+
+def test_cordoning_what_nobody_knows_names_the_nearest(plane: Plane) -> None:
+    plane.settle()
+    assert "did you mean 'sim-0'?" in biplane("cordon", "sim-9", code=NOT_FOUND).stderr
+    biplane("uncordon", "sim-0", code=NOT_FOUND)

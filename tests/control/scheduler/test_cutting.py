@@ -110,6 +110,15 @@ def test_on_demand_a_cut_device_becomes_whole_again_for_who_needs_it() -> None:
     assert profiles(found) == [[]]
 
 
+def test_on_demand_devices_become_whole_again_for_who_needs_several_of_one_node() -> None:
+    both = [slice_of("3g.40gb", "a"), slice_of("4g.40gb", "b"), slice_of("7g.80gb", "c")]
+    first = lived(snapshot([h100(carve=True)], both))
+    assert len(first.nodes[0].devices) == 2
+    assert all(device.mig for device in first.nodes[0].devices)
+    found = lived(replace(first, workloads=(workload("gang", 2),), groups={}))
+    assert by_name(found)["gang"].phase is Phase.LEASED
+
+
 def test_nothing_is_cut_for_who_is_over_its_quota() -> None:
     from control.scheduler.state import Queue
 

@@ -74,6 +74,17 @@ def test_of_idle_slices_the_fewest_are_destroyed() -> None:
     assert recut.reason == "4g.40gb at 0 for b, in place of the idle 2g.20gb at 0 and 2"
 
 
+def test_one_idle_slice_is_destroyed_rather_than_four_on_a_fuller_device() -> None:
+    four = sheet("d0", *(f"1g.10gb {start}" for start in range(4)), "3g.40gb 4 a")
+    one = sheet("d1", "3g.40gb 0")
+    assert cuts([four, one], wants("b", "4g.40gb")) == {"d1": (["3g.40gb at 0"], ["4g.40gb at 0"])}
+
+
+def test_an_idle_slice_that_one_who_waits_is_about_to_get_is_not_destroyed_for_another() -> None:
+    found = waiting([sheet("d0", "1g.10gb 0")], wants("a", "1g.10gb", priority=100), wants("b", "7g.80gb"))
+    assert found.keys() == {"b"}
+
+
 def test_a_slice_in_use_is_never_in_the_way_of_anybody_however_urgent() -> None:
     found = waiting([sheet("d0", "1g.10gb 0 a", "1g.10gb 4")], wants("b", "7g.80gb", priority=100))
     assert found == {
@@ -126,6 +137,15 @@ def test_who_wants_several_slices_gets_all_of_them_or_makes_no_cut() -> None:
     }
 
 
+def test_a_thousand_who_want_what_cannot_be_had_are_all_told() -> None:
+    sheets = [sheet(f"d{number}", "7g.80gb 0 x") for number in range(100)]
+    crowd = [wants(f"w{number:03}", "1g.10gb", waiting=float(number)) for number in range(1000)]
+    assert waiting(sheets, *crowd).keys() == {one.workload for one in crowd}
+    served = plan_recuts([*sheets, sheet("d")], crowd, {})
+    assert (len(served.waits), [len(recut.create) for recut in served.cuts]) == (993, [7])
+    assert served.cuts[0].reason.endswith("for w999, w998, w997, w996, w995, w994, w993")
+
+
 def test_what_a_workload_could_not_use_up_is_there_for_the_next() -> None:
     found = plan_recuts([sheet("d0")], [wants("a", "7g.80gb", 100, count=2), wants("b", "7g.80gb")], {})
     assert [recut.reason for recut in found.cuts] == ["7g.80gb at 0 for b"]
@@ -144,6 +164,12 @@ def test_a_whole_device_is_made_of_one_of_which_nothing_is_in_use() -> None:
     }
 
 
+def test_a_device_on_which_a_slice_is_made_is_not_made_whole_for_another() -> None:
+    found = plan_recuts([sheet("d0")], [wants("a", "1g.10gb", priority=100), wants("w", "")], {})
+    assert [(recut.mig, len(recut.create)) for recut in found.cuts] == [(True, 1)]
+    assert [one.workload for one in found.waits] == ["w"]
+
+
 def test_media_engines_go_over_when_the_slice_that_has_them_is_idle() -> None:
     assert cuts([sheet("d0", "1g.10gb+me 6")], wants("a", "1g.10gb+me")) == {}
     full = [f"1g.10gb {start}" for start in range(6)]
@@ -151,8 +177,12 @@ def test_media_engines_go_over_when_the_slice_that_has_them_is_idle() -> None:
     assert cuts([sheet("d0", *full, "1g.10gb 6 b")], wants("a", "1g.10gb+me"))["d0"][0] == ["1g.10gb at 0"]
 
 
-def test_a_device_whose_slices_start_nobody_knows_where_is_left_alone() -> None:
-    assert waiting([sheet("d0", "1g.10gb -1")], wants("a", "3g.40gb"), wants("w", "")).keys() == {"a", "w"}
+@pytest.mark.parametrize("strange", ["1g.10gb -1", "1c.3g.40gb 0"], ids=["nobody knows where", "unknown profile"])
+def test_a_device_with_slices_that_cannot_be_made_out_is_not_cut_only_used(strange: str) -> None:
+    sheets = [sheet("d0", strange)]
+    assert waiting(sheets, wants("a", "3g.40gb"), wants("w", "")).keys() == {"a", "w"}
+    assert plan_recuts(sheets, [wants("a", strange.split()[0])], {}) == plan_recuts(sheets, [], {})
+    assert len(towards(sheets[0], {"3g.40gb": 1}).destroy) == 1
 
 
 def test_a_profile_is_made_only_on_devices_that_have_it_on_the_smallest_part_of_one_first() -> None:
@@ -206,6 +236,18 @@ def test_as_few_workloads_leave_as_any_arrangement_allows() -> None:
     assert recut.reason.endswith("1g.10gb at 4, 5 and 6, where there is no room for what a holds")
     again = towards(sheet("d0", "1g.10gb 0 a", "1g.10gb 4 b", "1g.10gb 5 b"), {"3g.40gb": 1, "1g.10gb": 1})
     assert again.leave in [("a",), ("b",)]
+
+
+def test_idle_slices_go_before_anybody_has_to_leave() -> None:
+    recut = towards(sheet("d0", "1g.10gb 0", "1g.10gb 1", "1g.10gb 5 a"), {"3g.40gb": 1, "1g.10gb": 3})
+    assert recut.leave == ()
+    assert Placed("3g.40gb", 0) in recut.create
+
+
+def test_idle_slices_that_the_layout_has_too_are_kept() -> None:
+    recut = towards(sheet("d0", "3g.40gb 0", "1g.10gb 4"), {"3g.40gb": 1, "1g.10gb": 2})
+    assert recut.destroy == ()
+    assert [one.profile for one in recut.create] == ["1g.10gb"]
 
 
 def test_a_layout_without_slices_is_the_whole_device() -> None:
