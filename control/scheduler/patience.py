@@ -26,6 +26,6 @@ def bounds(waits: Sequence[Wait], histories: Sequence[History], patience: float)
     for wait in waits:
         before = 0
         if wait.length > patience:
-            before = int(((since <= wait.since) & (until > wait.since + patience)).sum()) - 1
+            before = max(0, int(((since <= wait.since) & (until > wait.since + patience)).sum()) - 1)
         found.append(patience + (before + 1) * turn)
     return tuple(found)
