@@ -13,9 +13,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
-from actors.claims import claims_in, forget, hold
+from actors.claims import forget, hold
 from actors.devices.driver import CutError, DeviceDriver
-from control.specs.inventory import ClaimReport, CutOrder, NodeReport
+from control.specs.inventory import CutOrder, NodeReport
 
 T = TypeVar("T")
 REPORT_SECONDS = 5.0
@@ -28,7 +28,6 @@ _LONG = {86_400: "a day", 3_600: "an hour", 600: "10 minutes", 60: "a minute"}
 
 _reports = TypeAdapter(NodeReport)
 _orders = TypeAdapter(CutOrder)
-_claims = TypeAdapter(tuple[ClaimReport, ...])
 
 
 class NodeAgent:
@@ -88,11 +87,6 @@ class NodeAgent:
         if not wait([making], timeout=self._cut_seconds).done:
             raise CutError(f"{wanted.device}: no answer for {self._cut_seconds:g} s; the cut may still happen")
         making.result()
-
-    def claims(self) -> list[dict[str, Any]]:
-        """Who holds what on this node: a list of ClaimReport as plain JSON values."""
-        plain: list[dict[str, Any]] = _claims.dump_python(claims_in(self._claims_directory), mode="json")
-        return plain
 
     def _cut(self, order: CutOrder) -> None:
         """Cut while nobody can claim what goes away: the instances to destroy, or the device that changes its mode."""

@@ -109,7 +109,7 @@ def main(request: StepRequest) -> dict[str, str]:
 
 
 def trainer_for(job: Job, workers: int, request: StepRequest) -> TorchTrainer:
-    """The Ray Train job: one worker a device, each with one CPU, on the node that has the device."""
+    """The Ray Train job: one worker a device, on the node that has the device."""
     bookkeeping = Path(job.directory) / "ray"
     shutil.rmtree(bookkeeping, ignore_errors=True)
     amounts = amounts_of(job.grant)
@@ -120,7 +120,7 @@ def trainer_for(job: Job, workers: int, request: StepRequest) -> TorchTrainer:
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers,
             use_gpu="GPU" in amounts,
-            resources_per_worker={"CPU": 1.0, **amounts},
+            resources_per_worker=amounts,
             label_selector=[{"ray.io/node-id": piece.node_id} for piece in job.grant.pieces for _ in piece.devices]
             or None,
         ),
@@ -134,9 +134,12 @@ def trainer_for(job: Job, workers: int, request: StepRequest) -> TorchTrainer:
 
 
 def amounts_of(grant: DeviceGrant) -> dict[str, float]:
-    """What each worker takes of Ray's resources. Raises ValueError where that is not the same for all of them."""
+    """What each worker takes of Ray's resources: its device and its share of the cores, one core where none were asked.
+
+    Raises ValueError where that is not the same for all of them.
+    """
     amounts = {(piece.resource, piece.milli / 1000) for piece in grant.pieces if piece.devices}
     if len(amounts) > 1:
         found = " and ".join(sorted(f"{amount:g} {resource}" for resource, amount in amounts))
         raise ValueError(f"the lease gives a worker {found}; expected the same of each device")
-    return dict(amounts)
+    return {"CPU": grant.cpu / 1000 / max(1, len(grant.devices)) or 1.0, **dict(amounts)}

@@ -39,6 +39,8 @@ from control.specs.step import EVICT_FILE, OUTCOME_FILE, PROGRESS_FILE, DeviceGr
 
 MAX_DEPLOYS = 3
 """How often building an application may fail before the application counts as failed."""
+_MOST_SAID = 500
+"""So many characters of what Ray says are passed on."""
 _APP_STATES = {
     ApplicationStatus.NOT_STARTED: AppState.STARTING,
     ApplicationStatus.DEPLOYING: AppState.STARTING,
@@ -55,6 +57,7 @@ class RayDrive:
     def __init__(self) -> None:
         self._deploying: dict[str, Any] = {}
         self._failures: dict[str, list[str]] = {}
+        self._beginning: dict[str, Any] = {}  # by actor: ready when it has begun, or cannot
         self._live: frozenset[str] = frozenset()
         self.placement_groups = Groups()
         self.agents = Agents()
@@ -82,9 +85,10 @@ class RayDrive:
         return self.placement_groups.seen()
 
     def step(self, actor: str, directory: str) -> StepView:
-        """The receipt in `directory` if there is one, else whether the actor lives."""
+        """The receipt in `directory` if there is one, else whether the actor lives, or why it could not begin."""
         # Looked up before the receipt is read: an actor that ends in between has left its receipt.
         alive = _find_actor(actor) is not None
+        error = "" if alive else self._why_not_begun(actor)
         with contextlib.suppress(FileNotFoundError):
             outcome = json.loads((Path(directory) / OUTCOME_FILE).read_text())
             if outcome["ok"]:
@@ -93,7 +97,8 @@ class RayDrive:
                 return StepView(StepState.FAILED, error=outcome["error"])
         if alive:
             return StepView(StepState.RUNNING, progress=_first_line(Path(directory) / PROGRESS_FILE))
-        return StepView(StepState.LOST if (Path(directory) / begun_file(actor)).exists() else StepState.ABSENT)
+        began = (Path(directory) / begun_file(actor)).exists()
+        return StepView(StepState.LOST if began else StepState.ABSENT, error=error)
 
     def actors(self, prefix: str) -> frozenset[str]:
         """Names of the live actors of this plane that begin with `prefix`."""
@@ -121,6 +126,21 @@ class RayDrive:
 
     def act(self, effect: Effect) -> None:
         _act(effect, self)
+
+    def begin(self, actor: str, handle: Any) -> None:
+        """Remember how to find out why the actor does not begin, if it does not."""
+        self._beginning[actor] = handle.__ray_ready__.remote()
+
+    def _why_not_begun(self, actor: str) -> str:
+        """What Ray says of an actor that is gone; empty when it had begun, or another process started it."""
+        ready = self._beginning.pop(actor, None)
+        if ready is None or not ray.wait([ready], timeout=0)[0]:
+            return ""
+        try:
+            ray.get(ready)
+        except ray.exceptions.RayError as error:
+            return " ".join(str(error).split())[:_MOST_SAID]
+        return ""
 
     def _note_failure(self, app: str, deploying: Any) -> None:
         try:
@@ -152,14 +172,13 @@ def _(effect: EnsureStep, drive: RayDrive) -> None:
     request = effect.request
     # It was meant for the attempt before: this one has been given devices anew.
     (Path(request.directory) / EVICT_FILE).unlink(missing_ok=True)
-    options = {} if request.grant is None else _on(request.grant, effect.gang)
+    options = {"num_cpus": 0} if request.grant is None else _on(request.grant, effect.gang)
     runner = ray.remote(load("actors.step_runner:StepRunner"))
     try:
-        runner.options(
+        handle = runner.options(
             name=effect.actor,
             namespace=NAMESPACE,
             lifetime="detached",
-            num_cpus=0,
             # Ray Train looks for "the" Ray of the machine unless it is told which.
             runtime_env={"env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address, **request.env}},
             **options,
@@ -168,6 +187,8 @@ def _(effect: EnsureStep, drive: RayDrive) -> None:
         # Another life of this control actor was faster: the name is taken, which is what was wanted.
         if _find_actor(effect.actor) is None:
             raise
+    else:
+        drive.begin(effect.actor, handle)
 
 
 def _on(grant: DeviceGrant, gang: bool) -> dict[str, Any]:
@@ -176,15 +197,20 @@ def _on(grant: DeviceGrant, gang: bool) -> dict[str, Any]:
     Raises ValueError when one actor should take devices of several nodes.
     """
     nodes = grant.node_ids
-    if gang or not grant.devices:
-        return {"label_selector": {"ray.io/node-id": f"in({', '.join(nodes)})"}} if nodes else {}
+    if gang or not (grant.devices or grant.cpu):
+        somewhere = {"label_selector": {"ray.io/node-id": f"in({', '.join(nodes)})"}} if nodes else {}
+        return {"num_cpus": 0, **somewhere}
     if len(nodes) > 1:
         raise ValueError(f"one actor was given devices of {len(nodes)} nodes: {', '.join(nodes)}; expected one node")
     amounts: dict[str, float] = {}
     for piece in grant.pieces:
         amounts[piece.resource] = amounts.get(piece.resource, 0.0) + piece.amount
     gpus = amounts.pop("GPU", None)
-    options: dict[str, Any] = {"label_selector": {"ray.io/node-id": nodes[0]}, "resources": amounts}
+    options: dict[str, Any] = {
+        "label_selector": {"ray.io/node-id": nodes[0]},
+        "resources": {resource: amount for resource, amount in amounts.items() if amount},
+        "num_cpus": grant.cpu / 1000,
+    }
     return options if gpus is None else {**options, "num_gpus": gpus}
 
 

@@ -41,7 +41,7 @@ def placement_of(status: Mapping[str, Any], live_nodes: Iterable[str]) -> Placem
     if lease is None or not {piece["node_id"] for piece in lease["pieces"]} <= set(live_nodes):
         return Placement(reason)
     pieces = tuple(
-        GrantPiece(piece["resource"], piece["node_id"], tuple(piece["devices"]), piece["milli"])
+        GrantPiece(piece["resource"], piece["node_id"], tuple(piece["devices"]), piece["milli"], piece["cpu"])
         for piece in lease["pieces"]
     )
     if eviction is not None:

@@ -185,6 +185,7 @@ class _Compiler:
             when=self._condition((*path, "when"), task),
             devices=self._devices(given.get(GPU_COUNT), gpu, gpu_path),
             memory=resources.memory,
+            cpus=resources.cpus,
             env={one.name: one.value for one in container.env} if container else {},
             path=path,
         )

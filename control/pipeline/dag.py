@@ -28,7 +28,8 @@ class Task:
     """One task, ready but for what only the run knows.
 
     `parameters`: text that may hold `{{...}}`, defaults filled in. `upstream`: parameter -> (task, output) it
-    is taken from. `devices` counts whole devices, `memory` is host bytes; 0 means nothing was asked for.
+    is taken from. `devices` counts whole devices, `memory` is host bytes, `cpus` is cores; 0 means nothing was
+    asked for.
     `path` is the task's place in the document.
     """
 
@@ -41,13 +42,14 @@ class Task:
     when: Condition | None
     devices: int
     memory: int
+    cpus: float
     env: Mapping[str, str]
     path: Loc
 
     @property
     def needs_lease(self) -> bool:
         """True when the scheduler must be asked before the task starts."""
-        return self.devices > 0 or self.memory > 0
+        return self.devices > 0 or self.memory > 0 or self.cpus > 0
 
 
 @dataclass(frozen=True)

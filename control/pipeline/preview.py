@@ -30,6 +30,8 @@ def _step(task: Task) -> Line:
     facts.append(f"{task.devices} devices")
     if task.memory:
         facts.append(f"{show_bytes(task.memory)} memory")
+    if task.cpus:
+        facts.append(f"{task.cpus:g} cores")
     facts += [f"{name}={text}" for name, text in task.parameters.items()]
     facts += [f"{name} from {source}" for name, (source, _) in task.upstream.items()]
     facts += [f"env {name}={text}" for name, text in task.env.items()]

@@ -77,7 +77,7 @@ def _placing(task: Task, run: Run, snapshot: Snapshot) -> Progress:
         return Progress(None, "the scheduler has not answered yet")
     if not placement.granted:
         return Progress(None, placement.reason)
-    has = ", ".join(placement.grant.devices) or "its memory"
+    has = ", ".join(placement.grant.devices) or "its share of the host"
     return Progress(TaskEvent.LEASED, f"has {has}", lease=lease_id(placement))
 
 

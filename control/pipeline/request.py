@@ -40,6 +40,7 @@ def workload_of(run: Run, task: Task, parameters: Mapping[str, str]) -> dict[str
         "type": task.type.workload,
         "devices": task.devices,
         "memory": task.memory,
+        "cpus": task.cpus,
         "queue": run.labels.get(QUEUE_LABEL),
         "priority_class": run.labels.get(PRIORITY_LABEL),
         "least": _least(parameters.get(GPU_COUNT_MIN, "0")),

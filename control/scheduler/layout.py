@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from control.scheduler.mig import GEOMETRIES, Geometry, arrange, geometry_of, nearest_profile
+from control.scheduler.mig import GEOMETRIES, Geometry, geometry_of, nearest_profile
+from control.scheduler.mig_layouts import count_fault
 from control.scheduler.state import Node
 from control.specs.cluster import MIG_LAYOUT, MIG_ON_DEMAND, Cluster
 from control.specs.gpu_policy import ConfigMap, MigRule
@@ -126,20 +128,13 @@ def _nowhere(rule: MigRule, path: Loc) -> Fault | None:
 
 
 def _collision(geometry: Geometry, rule: MigRule, path: Loc, where: str) -> Fault | None:
-    """Which slice finds no place, the largest taken first, and what could be had instead."""
-    placed: dict[str, int] = {}
-    guilty = ""
-    for profile in sorted(rule.mig_devices, key=lambda name: -geometry.profiles[name].memory_slices):
-        for count in range(1, rule.mig_devices[profile] + 1):
-            if arrange(geometry, {**placed, profile: count}) is None:
-                guilty = guilty or f"{profile} number {count}"
-                break
-            placed[profile] = count
-    if not guilty:
+    """Which slice finds no place, and what could be had instead."""
+    illegal = count_fault(geometry, rule.mig_devices)
+    if illegal is None:
         return None
-    instead = ", ".join(f"{count} × {profile}" for profile, count in placed.items())
-    found = f"the slices collide{where}: no place is left for {guilty}"
-    return Fault((*path, "mig-devices"), found, f"a layout such as {instead}")
+    instead = Counter(one.profile for one in illegal.instead)
+    near = ", ".join(f"{count} × {profile}" for profile, count in instead.items())
+    return Fault((*path, "mig-devices"), f"{illegal.found}{where}", f"a layout such as {near}")
 
 
 def _uncut(site: Site) -> str:

@@ -34,12 +34,14 @@ class GrantPiece:
 
     `resource` is the Ray resource name (`GPU`, or `sim-gpu` for simulated devices), `node_id` Ray's hex node id
     (label `ray.io/node-id`), `devices` one UUID per device or MIG slice, `milli` how much of each in thousandths.
+    `cpu` is in thousandths of a core.
     """
 
     resource: str = "GPU"
     node_id: str = ""
     devices: tuple[str, ...] = ()
     milli: int = 1000
+    cpu: int = 0
 
     @property
     def amount(self) -> float:
@@ -61,6 +63,11 @@ class DeviceGrant:
     @property
     def devices(self) -> tuple[str, ...]:
         return tuple(uuid for piece in self.pieces for uuid in piece.devices)
+
+    @property
+    def cpu(self) -> int:
+        """In thousandths of a core, in all."""
+        return sum(piece.cpu for piece in self.pieces)
 
     @property
     def node_ids(self) -> tuple[str, ...]:

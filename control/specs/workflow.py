@@ -39,7 +39,7 @@ class Quantities(Spec):
 
     gpu: Count | None = Field(default=None, alias="nvidia.com/gpu")
     memory: Bytes | None = None
-    cpu: Annotated[Cpus | None, Waits("scheduler")] = None
+    cpu: Cpus | None = None
 
 
 class Resources(Spec):
@@ -56,15 +56,23 @@ class Resources(Spec):
         """Host bytes, 0 when none are given."""
         return (self.requests.memory if self.limits.memory is None else self.limits.memory) or 0
 
+    @property
+    def cpus(self) -> float:
+        """Cores that are kept for the step, 0.0 when none are given: a limit alone is a request too."""
+        return (self.limits.cpu if self.requests.cpu is None else self.requests.cpu) or 0.0
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        gpu, memory = "nvidia.com/gpu", "memory"
+        gpu, memory, cpu = "nvidia.com/gpu", "memory", "cpu"
         if None not in (self.limits.gpu, self.requests.gpu) and self.limits.gpu != self.requests.gpu:
             found = f"{self.requests.gpu} devices requested, {self.limits.gpu} the limit"
             raise refuse(found, "the same number", at=("requests", gpu), also=("limits", gpu))
         if self.limits.memory is not None and (self.requests.memory or 0) > self.limits.memory:
             found = "more memory requested than the limit"
             raise refuse(found, "at most the limit", at=("requests", memory), also=("limits", memory))
+        if self.limits.cpu is not None and (self.requests.cpu or 0.0) > self.limits.cpu:
+            found = "more cores requested than the limit"
+            raise refuse(found, "at most the limit", at=("requests", cpu), also=("limits", cpu))
         return self
 
 

@@ -38,6 +38,15 @@ READY_SECONDS = 60.0
 SETTLE_SECONDS = 900.0
 POLL_SECONDS = 0.001
 SCHEDULER = "scheduler"
+SHARED_MACHINE = {
+    "RAY_raylet_start_wait_time_s": "120",
+    "RAY_enable_metrics_collection": "false",
+    "RAY_DASHBOARD_AGENT_CHECK_PARENT_INTERVAL_S": "60",
+    "REPORTER_UPDATE_INTERVAL_MS": "3600000",
+    "METRICS_RECORD_INTERVAL_S": "3600",
+}
+"""A machine with many nodes is slow to start one more, and Ray's agents of all of them, each looking at every process
+of the machine every few seconds, would be most of what it does. Nobody reads what they measure here."""
 
 
 @dataclass(frozen=True)
@@ -217,8 +226,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="biplane-live.") as directory:
         home = Home(Path(directory))
         # Before Ray is imported; every process that it starts inherits it.
-        patience = {"RAY_raylet_start_wait_time_s": "120"}  # a machine with many nodes is slow to start one more
-        os.environ.update({**RAY_ENVIRONMENT, **patience, "BIPLANE_HOME": directory, MARK: home.plane_id})
+        os.environ.update({**RAY_ENVIRONMENT, **SHARED_MACHINE, "BIPLANE_HOME": directory, MARK: home.plane_id})
         Settings("bench", 0, 0, 0, 0, 0, 0, 0, 0).write(home)
         try:
             figures = measure(given.nodes, given.workloads, given.queued, home)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from actors.claims import DeviceInUse, hold
+from actors.claims import DeviceInUse, claims_in, hold
 from actors.devices.driver import CutError
 from actors.node_agent import NodeAgent
 from control.scheduler.topology import links_for, numa_for
@@ -212,10 +212,10 @@ def test_a_slice_in_use_is_not_destroyed(simulated: NodeAgent, tmp_path: Path) -
             simulated.cut(order(destroy=(small, half)))
         assert seen(simulated).devices[0].slices == (small, half), "all of the order or nothing"
         simulated.cut(order(destroy=(small,)))
-        assert [(one["device"], one["holder"]) for one in simulated.claims()] == [(half.uuid, "app.chat")]
+        assert [(one.device, one.holder) for one in claims_in(tmp_path / "claims")] == [(half.uuid, "app.chat")]
     simulated.cut(order(destroy=(half,)))
     assert seen(simulated).devices[0].slices == ()
-    assert simulated.claims() == []
+    assert claims_in(tmp_path / "claims") == ()
     assert list((tmp_path / "claims").iterdir()) == [tmp_path / "claims" / FIRST], "slices that are gone leave no file"
 
 
@@ -244,7 +244,3 @@ def test_nothing_can_be_claimed_while_it_is_cut(
     monkeypatch.setattr(simulated._driver, "cut", look)
     simulated.cut(order(SlicePlace("1g.10gb", 0)))
     assert f"{FIRST} is held by the node's agent, to cut it" in refused[0]
-
-
-def test_a_node_without_claims_has_none(simulated: NodeAgent) -> None:
-    assert simulated.claims() == []

@@ -200,6 +200,17 @@ def test_the_actor_of_a_gang_takes_nothing_itself(world: World, tmp_path: Path) 
     end(world, effect)
 
 
+def test_why_a_step_cannot_begin_is_told(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no directory")
+    nowhere = tmp_path / "file" / "below"
+    effect = step(nowhere, 1)
+    world.drive.act(effect)
+    until(lambda: effect.actor not in world.drive.actors("step:"))
+    seen = world.drive.step(effect.actor, str(tmp_path))
+    assert seen.state is StepState.ABSENT
+    assert "Not a directory" in seen.error
+
+
 def test_one_actor_cannot_take_devices_of_two_nodes(world: World, tmp_path: Path) -> None:
     pieces = [GrantPiece("sim-gpu", world.node(name).node_id, (f"SIM-{name}-0",)) for name in "ab"]
     with pytest.raises(ValueError, match="expected one node"):

@@ -89,7 +89,12 @@ def test_workers_that_would_get_different_devices_are_refused() -> None:
     mixed = DeviceGrant((GrantPiece("GPU", "n0", ("a",)), GrantPiece("sim-gpu", "n1", ("SIM-n1-0",))))
     with pytest.raises(ValueError, match="the lease gives a worker 1 GPU and 1 sim-gpu; expected the same of each"):
         train_job.amounts_of(mixed)
-    assert train_job.amounts_of(DeviceGrant((GrantPiece("n", "n0", (), 1000),))) == {}
+
+
+def test_a_worker_takes_its_share_of_the_cores_and_one_core_where_none_were_asked() -> None:
+    assert train_job.amounts_of(DeviceGrant((GrantPiece("n", "n0", (), 1000),))) == {"CPU": 1.0}
+    pieces = [GrantPiece("GPU", node, ("a", "b"), cpu=3000) for node in ("n0", "n1")]
+    assert train_job.amounts_of(DeviceGrant(tuple(pieces))) == {"CPU": 1.5, "GPU": 1.0}
 
 
 def test_workers_of_one_node_claim_a_device_each_and_compute_on_the_cpu_where_it_is_simulated(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from control.kernel.placement import Placement, placement_of
 from control.specs.step import GrantPiece
 
-PIECE = {"node": "sim-0", "node_id": "n1", "resource": "sim-gpu", "devices": ["d0", "d1"], "milli": 1000}
+PIECE = {"node": "sim-0", "node_id": "n1", "resource": "sim-gpu", "devices": ["d0", "d1"], "milli": 1000, "cpu": 0}
 LEASE = {"pieces": [PIECE], "since": 0.0}
 GRANTED = (GrantPiece("sim-gpu", "n1", ("d0", "d1")),)
 

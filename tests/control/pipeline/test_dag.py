@@ -8,6 +8,7 @@ from control.pipeline.compile import Faulty, check, graph_of
 from control.pipeline.dag import Graph, Task, Unresolved, resolve, should_run
 from control.pipeline.templates import BUILTIN, Parameter, StepType, Table
 from control.specs.load import load_text
+from control.specs.problem import SpecError
 from control.specs.workflow import Workflow
 from tests.control.specs.samples import WORKFLOW, broken
 
@@ -61,6 +62,18 @@ def test_a_container_template_gives_resources_and_the_table_the_entrypoint() -> 
     assert training.env == {"NCCL_DEBUG": "INFO"}
     assert training.needs_lease
     assert not task_of("data").needs_lease
+
+
+def test_cores_that_a_template_asks_for_are_asked_of_the_scheduler() -> None:
+    cores = "resources: {limits: {cpu: '4'}, requests: {cpu: 1500m}}"
+    text = dag("{name: a, template: preprocess}").replace(
+        "]}}\n", "]}}\n  - {name: preprocess, container: {" + cores + "}}\n"
+    )
+    task = task_of("a", text)
+    assert (task.cpus, task.devices, task.needs_lease) == (1.5, 0, True)
+    assert task_of("a", text.replace("requests: {cpu: 1500m}", "requests: {}")).cpus == 4.0
+    with pytest.raises(SpecError, match="more cores requested than the limit"):
+        graph(text.replace("1500m", "5"))
 
 
 def test_upstream_values_come_from_the_nearest_ancestor_that_has_them() -> None:

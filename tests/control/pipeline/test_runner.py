@@ -324,6 +324,7 @@ def test_an_elastic_training_says_so_and_a_workflow_s_labels_name_its_queue_and_
         "type": "training",
         "devices": 2,
         "memory": 0,
+        "cpus": 0.0,
         "least": 1,
         "queue": "research",
         "priority_class": "batch-scoring",
