@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from control.installed_engine import installed_arguments
 from control.kernel.store import Object
 from control.pipeline.compile import check, graph_of
 from control.pipeline.dag import Task
@@ -27,6 +28,7 @@ from control.specs.base import Manifest
 from control.specs.cluster import Cluster
 from control.specs.deployment import Deployment
 from control.specs.document import Document
+from control.specs.engine import engine_faults, without_effect_on_cpu
 from control.specs.gateway import GatewayFile
 from control.specs.gpu_policy import ClusterPolicy, ConfigMap
 from control.specs.problem import Fault, Loc, Problem, SpecError, nearest, one_of
@@ -173,6 +175,8 @@ def _meaning(document: Document, around: Surroundings) -> Iterator[Fault]:
         case Workload() | Deployment() as spec:
             yield from _names(("spec", "priority_class"), spec.spec.priority, "priority class", classes)
             yield from _names(("spec", "queue"), spec.spec.queue, "queue", queues)
+            if isinstance(spec, Deployment):
+                yield from engine_faults(spec.spec.engine, installed_arguments(), ("spec", "engine"))
         case ClusterPolicy() as spec:
             yield from sharing_faults(spec, around.config_maps)
         case ConfigMap() as spec:
@@ -195,6 +199,10 @@ def _notes(document: Document, around: Surroundings) -> Iterator[Fault]:
     match document.spec:
         case ClusterPolicy() as spec:
             yield from sharing_note(spec, around.config_maps)
+        case Deployment() as spec if any(node.simulated for node in around.nodes):
+            for name in without_effect_on_cpu(spec.spec.engine):
+                found = f"{name} has no effect on a simulated device: it computes on the CPU"
+                yield Fault(("spec", "engine", name), found)
         case Queue() as spec if around.devices is not None:
             yield from overcommitment(spec.name, {queue.name: queue for queue in around.rules.queues}, around.devices)
     if around.nodes:

@@ -21,6 +21,7 @@ from ray.serve.deployment import Application
 from starlette.types import ASGIApp
 
 from actors.claim_part import SLOTS, claim_part
+from control.specs.engine import NO_EFFECT_ON_CPU, engine_arguments
 from serve_apps.internal_key import ENVIRONMENT_VARIABLE
 from serve_apps.model_files import ensure_model_files
 
@@ -147,7 +148,10 @@ def _bundle(wanted: LLMArgs) -> dict[str, float]:
 
 def llm_config(wanted: LLMArgs) -> dict[str, Any]:
     """The keyword arguments of `ray.serve.llm.LLMConfig`."""
-    engine: dict[str, Any] = {"enable_prefix_caching": True, **wanted.engine}
+    given = wanted.engine
+    if wanted.resource == SIMULATED:
+        given = {name: value for name, value in given.items() if name not in NO_EFFECT_ON_CPU}
+    engine: dict[str, Any] = {"enable_prefix_caching": True, **engine_arguments(given)}
     if wanted.resource == SIMULATED:
         engine.setdefault("enforce_eager", True)  # compiling costs a minute on a CPU and saves nothing there
     elif "pipeline_parallel_size" not in engine:
