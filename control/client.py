@@ -17,6 +17,7 @@ from typing import Any
 from control.checks import Surroundings, check_documents
 from control.explain import Finding, explain
 from control.gateway.decide import TABLE_NAME
+from control.health import GATEWAY_PREFIX, Health, health_of
 from control.insight import occupancy_of
 from control.kernel.bell import ring
 from control.kernel.clock import Clock, system_clock
@@ -311,8 +312,12 @@ class Client:
             "RAY_API_SERVER_ADDRESS": self.settings.dashboard_url,
         }
 
+    def health(self) -> Health:
+        stored, held = self.store.list(), self.occupancy().held_milli / 1000
+        return health_of(stored, self.store.heartbeats(), held, stale=STALE_SECONDS, now=self._clock())
+
     def status(self) -> Status:
-        beats = self.store.heartbeats()
+        beats = tuple(beat for beat in self.store.heartbeats() if not beat.actor.startswith(GATEWAY_PREFIX))
         now = self._clock()
         return Status(
             home=str(self.home.path),

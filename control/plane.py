@@ -18,7 +18,7 @@ from ray import serve
 
 from control.kernel.actor import ControlActor
 from control.kernel.home import Home, Settings
-from control.kernel.ids import NAMESPACE, control_name
+from control.kernel.ids import DOMAINS, NAMESPACE, control_name
 from control.kernel.plan import PutSpec
 from control.kernel.recover import processes_of
 from control.kernel.store import Store
@@ -36,7 +36,6 @@ from control.services import (
 from control.simulated_nodes import check_head, ensure_nodes
 from control.specs.cluster import Cluster, Ports
 
-DOMAINS = ("scheduler", "registry", "router", "pipeline", "gateway")
 GATEWAY_SECONDS = 180.0
 AGAIN_SECONDS = 20.0
 """How long a gateway on a Ray that looks well may stay silent before Ray is started again."""

@@ -28,6 +28,10 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+DOMAINS = ("scheduler", "registry", "router", "pipeline", "gateway")
+"""Each has a control actor."""
+
+
 def control_name(domain: str) -> str:
     return f"{CONTROL_PREFIX}{domain}"
 

@@ -26,6 +26,7 @@ from control.specs.problem import SpecError
 from scripts.cli import show
 from scripts.cli.cluster import declared_cluster
 from scripts.cli.gpus import occupancy as show_gpus
+from scripts.cli.health import health as show_health
 
 FAILED, BAD_INPUT, NOT_FOUND, NO_PLANE = 1, 2, 3, 4
 
@@ -194,6 +195,19 @@ def gpus(json: Json = False) -> None:
     with _explained():
         found = Client().occupancy()
     show_gpus(found, json=json)
+
+
+@app.command()
+def health(json: Json = False) -> None:
+    """Whether all is as it should be: control plane, backlog, servers, devices, latency. Example: biplane health
+
+    Ends with 1 when something is wrong.
+    """
+    with _explained():
+        found = Client().health()
+    show_health(found, json=json)
+    if found.problems:
+        raise typer.Exit(FAILED)
 
 
 @app.command()

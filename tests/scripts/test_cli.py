@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from control.kernel.home import HOME_VARIABLE
+from control.kernel.ids import DOMAINS
 from scripts.cli.app import BAD_INPUT, FAILED, NO_PLANE, NOT_FOUND, app
 from tests.control.router.world import deployment
 from tests.fakes.home import SETTINGS, started
@@ -213,6 +215,19 @@ def test_env_is_what_a_shell_can_evaluate(plane: Plane, home: Path) -> None:
     assert f"export RAY_ADDRESS=127.0.0.2:{SETTINGS.ray_port}" in lines
     assert all(line.startswith("export ") for line in lines)
     assert one("env")[HOME_VARIABLE] == str(home)
+
+
+def test_health_fails_while_something_is_wrong_and_says_what(plane: Plane) -> None:
+    now = time.time()
+    for actor in DOMAINS:
+        plane.store.beat(actor, {}, now=now)
+    found = one("health")
+    assert (found["problems"], found["backlog"]) == ([], [])
+    plane.store.beat("router", {}, now=now - 60.0)
+    assert one("health", code=FAILED)["problems"] == ["router gives no sign of life"]
+    shown = biplane("health", code=FAILED).stdout
+    assert "SILENT" in shown
+    assert "Pending GPU requests: none" in shown
 
 
 def test_status_fails_when_a_control_actor_is_silent(plane: Plane) -> None:
