@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
-from actors.claims import forget, hold
+from actors.claims import forget, hold, note_slices
 from actors.devices.driver import CutError, DeviceDriver
 from control.specs.inventory import CutOrder, NodeReport
 
@@ -64,7 +64,7 @@ class NodeAgent:
 
     def report(self) -> dict[str, Any]:
         """The node's NodeReport as plain JSON values. Never raises and never hangs."""
-        look, _ = self._looks.start(lambda: self._driver.report())
+        look, _ = self._looks.start(self._look)
         left = self._report_seconds - self._looks.seconds
         if not wait([look], timeout=max(left, _LEAST_SECONDS)).done:
             found = replace(self._last, error=self._silence)
@@ -74,6 +74,12 @@ class NodeAgent:
             found = self._last = look.result()
         plain: dict[str, Any] = _reports.dump_python(found, mode="json")
         return plain
+
+    def _look(self) -> NodeReport:
+        found = self._driver.report()
+        slices = {one.uuid: device.uuid for device in found.devices for one in device.slices}
+        note_slices(self._claims_directory, slices)
+        return found
 
     def cut(self, order: Mapping[str, Any]) -> None:
         """Carry a CutOrder out. Raises CutError, DeviceInUse, and ValidationError for what is no order.

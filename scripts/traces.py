@@ -25,6 +25,7 @@ from control.scheduler.state import Node
 from control.scheduler.trace import Job, Outage, Trace
 from control.specs.base import Filled, Name, Spec
 from control.specs.cluster import Cluster
+from control.specs.inventory import NodeReport
 from control.specs.load import load_file
 from control.specs.problem import Problem, SpecError, one_of
 from control.specs.quantity import Seconds
@@ -105,4 +106,5 @@ def _cluster(path: Path) -> tuple[Node, ...]:
     if len(found) != 1:
         raise SpecError([Problem(str(path), 1, "", f"found {len(found)} documents of kind Cluster", "one")])
     declared = found[0].spec.nodes
-    return live_nodes(declared, (NodeView(node.name, {NODE_LABEL: node.name}, {}) for node in declared))
+    views = (NodeView(node.name, {NODE_LABEL: node.name}, {}, report=NodeReport()) for node in declared)
+    return live_nodes(declared, views)

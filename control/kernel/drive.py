@@ -81,7 +81,7 @@ class RayDrive:
         return tuple(views)
 
     def groups(self) -> Mapping[str, bool]:
-        """The placement groups of workloads by the workload's name; True for those that Ray has placed."""
+        """The placement groups made for workloads, by their names; True for those that Ray has placed."""
         return self.placement_groups.seen()
 
     def step(self, actor: str, directory: str) -> StepView:

@@ -1,13 +1,14 @@
 """The placement groups by which Ray holds what a workload was given, and gives it to nobody else.
 
-They are detached and named after the workload: they outlive every process of the plane and are found again, those
-that no lease asks for any more too. Part of the one door to Ray (`drive`); nothing here decides.
+They are detached and named after the workload and its lease: they outlive every process of the plane and are found
+again, those that no lease asks for any more too. Part of the one door to Ray (`drive`); nothing here decides.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -30,26 +31,33 @@ a second later, so that it is worth waiting for."""
 _PAUSE_SECONDS = 0.002
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A group that is not placed yet, and the reference that is ready when it is."""
+
+    group: str
+    ready: Any
+
+
 class Groups:
     """The groups of workloads. What it remembers is only a shorter way to what Ray's table says."""
 
     def __init__(self) -> None:
         self._placed: dict[str, bool] = {}
-        self._waiting: dict[Any, str] = {}  # by the reference that is ready when the group is
+        self._waiting: dict[PlacementGroupID, _Waiting] = {}
         self._look_at = 0.0
         self._released = -RELEASE_SECONDS
 
     def seen(self) -> Mapping[str, bool]:
-        """By workload; True for those that are placed. A lost node is only noticed after `look_again`."""
+        """By name; True for those that are placed. A lost node is only noticed after `look_again`."""
         began = time.monotonic()
         if began >= self._look_at:
             self._look()
             took = time.monotonic() - began
             self._look_at = began + max(LOOK_SECONDS, took / _LOOK_SHARE)
-        elif self._waiting:
-            done, _ = ray.wait(list(self._waiting), num_returns=len(self._waiting), timeout=0, fetch_local=False)
-            for ready in done:
-                self._placed[self._waiting.pop(ready)] = True
+        else:
+            for group_id in self._done():
+                self._placed[self._waiting.pop(group_id).group] = True
         return dict(self._placed)
 
     def look_again(self) -> None:
@@ -76,7 +84,7 @@ class Groups:
                 raise
             self.look_again()
         else:
-            self._await(effect.group, group)
+            self._await(effect.group, group, {})
 
     def end(self, effect: EndGroup) -> None:
         group = _find(f"{GROUP_PREFIX}{effect.group}")
@@ -84,9 +92,11 @@ class Groups:
             remove_placement_group(group)
             self._released = time.monotonic()
         self._placed.pop(effect.group, None)
-        self._waiting = {ready: workload for ready, workload in self._waiting.items() if workload != effect.group}
+        self._waiting = {key: waiting for key, waiting in self._waiting.items() if waiting.group != effect.group}
 
     def _look(self) -> None:
+        done = self._done()
+        asked = {group_id: waiting for group_id, waiting in self._waiting.items() if group_id not in done}
         self._placed, self._waiting = {}, {}
         for raw in state._connect_and_get_accessor().get_placement_group_table():
             found = PlacementGroupTableData.FromString(raw)
@@ -94,15 +104,24 @@ class Groups:
                 continue
             if not found.name.startswith(GROUP_PREFIX):
                 continue
-            workload = found.name.removeprefix(GROUP_PREFIX)
+            name = found.name.removeprefix(GROUP_PREFIX)
             if found.state == PlacementGroupTableData.CREATED:
-                self._placed[workload] = True
+                self._placed[name] = True
             else:
-                self._await(workload, PlacementGroup(PlacementGroupID(found.placement_group_id)))
+                self._await(name, PlacementGroup(PlacementGroupID(found.placement_group_id)), asked)
 
-    def _await(self, workload: str, group: PlacementGroup) -> None:
-        self._placed[workload] = False
-        self._waiting[group.ready()] = workload
+    def _await(self, name: str, group: PlacementGroup, asked: Mapping[PlacementGroupID, _Waiting]) -> None:
+        """To ask whether it is ready starts a task that waits in Ray for the group: once is enough for each."""
+        self._placed[name] = False
+        self._waiting[group.id] = asked.get(group.id) or _Waiting(name, group.ready())
+
+    def _done(self) -> list[PlacementGroupID]:
+        """Those of the groups waited for that have become ready since."""
+        by_reference = {waiting.ready: group_id for group_id, waiting in self._waiting.items()}
+        if not by_reference:
+            return []
+        done, _ = ray.wait(list(by_reference), num_returns=len(by_reference), timeout=0, fetch_local=False)
+        return [by_reference[ready] for ready in done]
 
     def _wait_for_room(self, nodes: list[str], bundles: list[dict[str, float]]) -> None:
         """Until the nodes show enough free, and only while a group that was just removed may still hold it."""

@@ -22,6 +22,11 @@ class Placed:
     pieces: tuple[Piece, ...]
     reason: str
 
+    @property
+    def milli(self) -> int:
+        """What the pieces are of devices, in thousandths: what they count in a quota."""
+        return sum(len(piece.devices) * piece.milli for piece in self.pieces)
+
 
 @dataclass(frozen=True)
 class Refused:

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from control.scheduler.board import UNKNOWN, Board
-from control.scheduler.mig import geometry_of, memory_slices, nearest_profile
+from control.scheduler.layout import EVERY
+from control.scheduler.mig import geometry_of, least_share, nearest_profile
+from control.scheduler.slicing import bytes_on, host_ask, sufficient_slices, too_small
 from control.scheduler.state import WHOLE, Ask, Device, Kind, Node, SliceProfile, Span, Workload
 from control.specs.cluster import MIG_LAYOUT, MIG_ON_DEMAND
 from control.specs.workload import WorkloadSpec
@@ -65,9 +67,9 @@ def wanted(name: str, spec: WorkloadSpec) -> Workload:
 
 
 def _milli(spec: WorkloadSpec) -> int:
-    """How much of a device each of its devices is; a slice counts with its part of the memory slices of a large GPU."""
+    """How much of a device each of its devices is; a slice counts with its part of the memory slices."""
     if spec.slice:
-        return WHOLE * memory_slices(spec.slice) // 8
+        return least_share(spec.slice)
     return WHOLE if spec.share is None else int(spec.share * WHOLE + 1e-6)
 
 
@@ -79,16 +81,16 @@ def refusals_when_empty(workload: Workload, nodes: Iterable[Node], layouts: Layo
     board = Board.of(_at_its_best(node) for node in nodes)
     if not board.nodes:
         return ()
+    on_slices = [_no_slices(workload, profile, board, layouts) for profile in sufficient_slices(workload)]
+    if not all(on_slices):
+        return ()
     if workload.slice:
-        return _told({node.name: _no_slice(workload.slice, node, layouts) for node in board.nodes})
+        return on_slices[0]
     if workload.devices and workload.span is not Span.NODE:
         return _no_gang(workload, board)
     part = ask_of(workload, (workload.least or workload.devices) // workload.replicas)
     reasons = {node.name: board.refusal(index, part) for index, node in enumerate(board.nodes)}
-    places = sum(_places(node, part) for node in board.nodes if not reasons[node.name])
-    if 0 < places < workload.replicas:
-        return (f"the cluster has room for {places} such replicas, {workload.replicas} are asked for",)
-    return _told(reasons)
+    return _none(workload, reasons, {node.name: _places(node, part) for node in board.nodes})
 
 
 def _no_gang(workload: Workload, board: Board) -> tuple[str, ...]:
@@ -109,25 +111,60 @@ def _no_gang(workload: Workload, board: Board) -> tuple[str, ...]:
         return ()
     if not any(given.values()):
         one = ask_of(workload, min(1, least))
-        return _told({node.name: board.refusal(index, one) for index, node in enumerate(board.nodes)})
+        return counted({node.name: board.refusal(index, one) for index, node in enumerate(board.nodes)})
     return tuple(f"{name} has {count} devices for it, {least} are asked for" for name, count in sorted(given.items()))
 
 
-def _no_slice(profile: str, node: Node, layouts: Layouts | None) -> str:
-    """Why the node never has a slice of this profile; empty when it may have one."""
-    geometries = [geometry_of(node.gpu_model, device.memory) for device in node.devices]
-    known = {name for geometry in geometries if geometry is not None for name in geometry.profiles}
+def _no_slices(workload: Workload, profile: str, board: Board, layouts: Layouts | None) -> tuple[str, ...]:
+    """Why the cluster never has as many slices of the profile as there are replicas; empty when it may have them."""
+    ask = host_ask(workload)
+    reasons, places = {}, {}
+    for index, node in enumerate(board.nodes):
+        reasons[node.name] = board.refusal(index, ask) or _no_slice(workload, profile, node, layouts)
+        slices = sum(_instances(node, number, profile, layouts) for number in range(len(node.devices)))
+        places[node.name] = min(slices, _places(node, ask))
+    return _none(workload, reasons, places)
+
+
+def _no_slice(workload: Workload, profile: str, node: Node, layouts: Layouts | None) -> str:
+    """Why the node never has a slice of this profile for the workload; empty when it may have one."""
+    geometries = {geometry_of(node.gpu_model, device.memory) for device in node.devices}
+    known = {name: p.memory for geometry in geometries if geometry for name, p in geometry.profiles.items()}
     if profile not in known:
         near = nearest_profile(profile, known)
         return f"{node.name} has {node.gpu_model}, which has no {profile}" + (f"; it has {near}" if near else "")
-    if any(one.profile == profile for device in node.devices for one in device.slices) or node.carve:
+    least = bytes_on(workload, profile)
+    if known[profile] < least:
+        large = [name for name, memory in known.items() if memory >= least]
+        near = f"; {min(large, key=lambda name: known[name])} has enough" if large else ""
+        return too_small(profile, node.name, known[profile], least) + near
+    if any(_instances(node, number, profile, layouts) for number in range(len(node.devices))):
         return ""
-    if not node.layout:
-        return f"{node.name} is not cut into slices: it has no label {MIG_LAYOUT} or {MIG_ON_DEMAND}"
-    layout = None if layouts is None else layouts.get(node.layout, {})
-    if layout is not None and not any(profile in counts for counts in layout.values()):
+    if node.layout:
         return f"{node.name} has the layout {node.layout}, in which there is no {profile}"
-    return ""
+    return f"{node.name} is not cut into slices: it has no label {MIG_LAYOUT} or {MIG_ON_DEMAND}"
+
+
+def _instances(node: Node, number: int, profile: str, layouts: Layouts | None) -> int:
+    """The most instances of the profile that a device of the node may have at a time."""
+    device = node.devices[number]
+    if node.layout in (layouts or ()):
+        layout = (layouts or {})[node.layout]
+        return layout.get(number, layout.get(EVERY, {})).get(profile, 0)
+    geometry = geometry_of(node.gpu_model, device.memory)
+    if geometry is not None and profile in geometry.profiles and (node.carve or (node.layout and layouts is None)):
+        return geometry.profiles[profile].most
+    return sum(one.profile == profile for one in device.slices)
+
+
+def _none(workload: Workload, reasons: Mapping[str, str], places: Mapping[str, int]) -> tuple[str, ...]:
+    """What the nodes' reasons come to, where `places` says how many replicas each would take that has none."""
+    if all(reasons.values()):
+        return counted(reasons)
+    found = sum(count for node, count in places.items() if not reasons[node])
+    if found >= workload.replicas:
+        return ()
+    return (f"the cluster has room for {found} such replicas, {workload.replicas} are asked for",)
 
 
 def _places(node: Node, part: Ask) -> int:
@@ -152,10 +189,8 @@ def _at_its_best(node: Node) -> Node:
     return replace(node, cordon="", foreign=0, devices=devices)
 
 
-def _told(reasons: Mapping[str, str]) -> tuple[str, ...]:
-    """Each node's reason, or how many nodes have it; nothing when a node has none."""
-    if not all(reasons.values()):
-        return ()
+def counted(reasons: Mapping[str, str]) -> tuple[str, ...]:
+    """Each node's reason; of many nodes how many have it, the most frequent first."""
     if len(reasons) <= FEW:
         return tuple(reasons.values())
     kinds = Counter(reason.partition(" ")[2] for reason in reasons.values())

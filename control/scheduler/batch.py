@@ -14,8 +14,8 @@ from control.scheduler.stock import Stock
 
 def place(workload: Workload, stock: Stock, among: Mask | None = None) -> Answer:
     if workload.slice:
-        placed = on_slices(workload, workload.slice, 1, stock, among)
-        return placed or Refused(lambda: f"no {workload.slice} slice is free", slice=workload.slice)
+        placed = on_slices(workload, workload.slice, stock, among)
+        return placed or Refused(partial(why_not, workload, stock), slice=workload.slice)
     ask = ask_of(workload, workload.devices)
     node = stock.board.choose(ask, among)
     if node is None:

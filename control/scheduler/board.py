@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -66,8 +67,12 @@ class Board:
 
     @classmethod
     def of(cls, nodes: Iterable[Node], demand: Demand | None = None, max_holders: int = UNKNOWN) -> Board:
-        """The board of empty nodes. At most `max_holders` share one device."""
-        return cls(tuple(sorted(nodes, key=lambda node: node.name)), demand or NOTHING_KNOWN, max_holders)
+        """The board of empty nodes. At most `max_holders` share one device. Raises ValueError for two of one name."""
+        ordered = tuple(sorted(nodes, key=lambda node: node.name))
+        for one, other in pairwise(ordered):
+            if one.name == other.name:
+                raise ValueError(f"two nodes are called {one.name}; expected every name once")
+        return cls(ordered, demand or NOTHING_KNOWN, max_holders)
 
     def copy(self) -> Board:
         """Another board in the same state: neither sees what is done to the other."""
@@ -93,6 +98,14 @@ class Board:
         if n is None or piece.cpu > self.cpu[n] or piece.memory > self.memory[n]:
             return False
         return all(self._spare(n, uuid, piece) for uuid in piece.devices)
+
+    def is_open(self, piece: Piece) -> bool:
+        """Whether new work may come to the piece's node and to each of its devices, be they free or not."""
+        n = self.index(piece.node)
+        if n is None or self.closed[n]:
+            return False
+        columns = [self._column[n].get(uuid) for uuid in piece.devices]
+        return all(g is not None and self.offered[n, g] for g in columns)
 
     def _spare(self, n: int, uuid: str, piece: Piece) -> bool:
         g = self._column[n].get(uuid)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from control.kernel.ids import APP_WORKLOAD_PREFIX, STEP_WORKLOAD_PREFIX
 from control.kernel.plan import Effect, EndGroup, EnsureAgent, EnsureGroup, Plan, PutSpec, PutStatus, Record, Remove
 from control.scheduler.cutting import cut_as_declared, cut_on_demand
 from control.scheduler.elastic import grow
-from control.scheduler.hold import hold
+from control.scheduler.hold import hold, is_what_it_asks_for
 from control.scheduler.session import Session
-from control.scheduler.state import WHOLE, Lease, Node, Phase, Piece, Snapshot, Workload
+from control.scheduler.state import WHOLE, Lease, Node, Phase, Snapshot, Workload, owner_of
 
 DEFAULT_PRIORITIES: Mapping[str, int] = {"critical-inference": 100, "training": 50, "batch-scoring": 10}
 """The classes of the article's ClusterPolicy; a policy that is applied adds to them or changes them."""
@@ -26,14 +25,21 @@ def decide(snapshot: Snapshot) -> Plan:
     held = list(declared.workloads)
     session = Session.of(declared.nodes, snapshot.rules, held, now)
     settled = {w.name: w for w in held} | session.holders
-    waiting = [w for w in held if not w.phase.holds_devices]
+    waiting = [_without_stale_promise(w) for w in held if not w.phase.holds_devices and w.readable]
     settled |= {w.name: w for w in session.settle(waiting, now)}
-    if not any(w.phase is Phase.PENDING for w in settled.values()):
-        settled |= {w.name: w for w in grow(session, now)}
+    pending = [w for w in settled.values() if w.phase is Phase.PENDING]
+    settled |= {w.name: w for w in grow(session, pending, now)}
     before = {w.name: w for w in snapshot.workloads}
     changed = tuple(_status(w) for name, w in sorted(settled.items()) if w != before[name])
     cuts = declared.orders + cut_on_demand(settled.values(), session, snapshot)
     return Plan(_inventory(snapshot) + changed, _agents(snapshot) + _groups(settled.values(), snapshot) + cuts)
+
+
+def _without_stale_promise(workload: Workload) -> Workload:
+    """What others were stopped for may not be what it asks for any more."""
+    if not workload.nominated or is_what_it_asks_for(workload, Lease(workload.nominated)):
+        return workload
+    return replace(workload, nominated=())
 
 
 def _agents(snapshot: Snapshot) -> tuple[Effect, ...]:
@@ -53,31 +59,23 @@ def _agents(snapshot: Snapshot) -> tuple[Effect, ...]:
 def _groups(workloads: Iterable[Workload], snapshot: Snapshot) -> tuple[Effect, ...]:
     """A placement group for each lease that nobody else enforces, and none for anything else.
 
-    A group that was made for another lease of the same name goes first; the next pass makes the new one.
+    A group is named after its lease. One of a former lease of the same workload passes for no other: it goes first.
     """
-    before = {w.name: w.lease for w in snapshot.workloads}
-    wanted = {w.name: w for w in workloads if w.lease is not None and has_group(w.name)}
+    wanted = {w.group: w for w in workloads if w.group}
     ensure = tuple(
-        EnsureGroup(kind="Workload", name=name, reason=workload.reason, group=name, bundles=_bundles(workload.lease))
-        for name, workload in sorted(wanted.items())
-        if name not in snapshot.groups and workload.phase is Phase.LEASED and workload.lease is not None
+        EnsureGroup(
+            kind="Workload", name=workload.name, reason=workload.reason, group=group, bundles=_bundles(workload.lease)
+        )
+        for group, workload in sorted(wanted.items())
+        if group not in snapshot.groups and workload.phase is Phase.LEASED and workload.lease is not None
     )
-    overdue = {name for name, w in wanted.items() if w.eviction is not None and snapshot.now >= w.eviction.deadline}
+    overdue = {group for group, w in wanted.items() if w.eviction is not None and snapshot.now >= w.eviction.deadline}
     end = tuple(
-        EndGroup(kind="Workload", name=name, reason="no lease asks for it", group=name)
-        for name in sorted(snapshot.groups)
-        if name not in wanted or name in overdue or _pieces(before[name]) != _pieces(wanted[name].lease)
+        EndGroup(kind="Workload", name=owner_of(group), reason="no lease asks for it", group=group)
+        for group in sorted(snapshot.groups)
+        if group not in wanted or group in overdue
     )
     return end + ensure
-
-
-def _pieces(lease: Lease | None) -> tuple[Piece, ...]:
-    return () if lease is None else lease.pieces
-
-
-def has_group(workload: str) -> bool:
-    """Steps and applications make their own placement groups: a second one would hold the same devices twice."""
-    return not workload.startswith((STEP_WORKLOAD_PREFIX, APP_WORKLOAD_PREFIX))
 
 
 def _bundles(lease: Lease) -> tuple[tuple[str, Mapping[str, float]], ...]:
@@ -101,10 +99,12 @@ def _status(workload: Workload) -> Record:
             "phase": workload.phase.value,
             "reason": workload.reason,
             "lease": None if workload.lease is None else asdict(workload.lease),
+            "group": workload.group,
             "eviction": None if workload.eviction is None else asdict(workload.eviction),
             "nominated": [asdict(piece) for piece in workload.nominated],
             "evictions": workload.evictions,
             "failed_binds": workload.failed_binds,
+            "generation": workload.generation,
             "waiting_since": workload.waiting_since,
         },
     )

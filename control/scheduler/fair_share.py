@@ -33,6 +33,7 @@ class Amount:
 
 
 NOTHING = Amount()
+_NONE = (0, 0, 0)
 
 
 class Shares:
@@ -49,20 +50,20 @@ class Shares:
 
     def add(self, path: Iterable[str], amount: Amount, sign: int = 1) -> None:
         """Count what a workload holds (or, with -1, holds no more) in the accounts of its path."""
+        self.count(path, sign * amount.devices, sign * amount.cpu, sign * amount.memory)
+
+    def count(self, path: Iterable[str], devices: int, cpu: int, memory: int) -> None:
+        """`add` for the inner loop: the amount in its parts."""
         for name in path:
-            devices, cpu, memory = self._held.get(name, (0, 0, 0))
-            self._held[name] = (
-                devices + sign * amount.devices,
-                cpu + sign * amount.cpu,
-                memory + sign * amount.memory,
-            )
+            held = self._held.get(name, _NONE)
+            self._held[name] = (held[0] + devices, held[1] + cpu, held[2] + memory)
 
     def dominant(self, name: str) -> float:
         """The largest part that the account holds of any one resource, divided by its weight.
 
         Ghodsi et al., "Dominant Resource Fairness", NSDI 2011. A resource of which there is nothing does not count.
         """
-        devices, cpu, memory = self._held.get(name, (0, 0, 0))
+        devices, cpu, memory = self._held.get(name, _NONE)
         whole = self._capacity
         share = devices / whole.devices if whole.devices else 0.0
         if whole.cpu:

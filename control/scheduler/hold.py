@@ -7,33 +7,41 @@ from dataclasses import replace
 
 from control.scheduler.ask import ask_of
 from control.scheduler.session import ITS_OWN_SAKE, evicted
-from control.scheduler.state import TRANSITIONS, Ask, Device, Happening, Lease, Node, Piece, Workload
+from control.scheduler.slicing import host_ask, sufficient_slices
+from control.scheduler.state import TRANSITIONS, Ask, Device, Happening, Kind, Lease, Node, Piece, Span, Workload
 
 BIND_SECONDS = 30.0
 """How long Ray may take to make the placement group of a lease."""
 
 
 def hold(workload: Workload, nodes: Mapping[str, Node], now: float) -> Workload:
-    """The holder as it stands now. It keeps its devices in every case but two: its node is gone, or it has stopped."""
+    """The holder as it stands now. It keeps its devices in every case but two: its nodes are gone, or it has stopped.
+
+    A gang that lost one of its nodes has to stop on the others first: its survivors still use their devices.
+    """
     lease = workload.lease
     if lease is None:
         return requeued(workload, Happening.NODE_LOST, "it holds nothing", now)
     gone = [piece.node for piece in lease.pieces if piece.node not in nodes]
-    if gone:
+    if gone and (len(gone) == len(lease.pieces) or not workload.running):
         return requeued(workload, Happening.NODE_LOST, f"{gone[0]} is gone", now)
     seen = workload
-    if any(_moved(piece, nodes[piece.node]) for piece in lease.pieces):
-        seen = replace(workload, lease=Lease(tuple(_seen(p, nodes[p.node]) for p in lease.pieces), lease.since))
+    if any(_moved(piece, nodes) for piece in lease.pieces):
+        # What ran there ended with the node's former life: it begins anew, and so does Ray's time to place it.
+        seen = replace(workload, lease=Lease(tuple(_seen(piece, nodes) for piece in lease.pieces), now))
     if workload.eviction is not None:
         if workload.running:
             return _held(seen)
-        stopped = requeued(workload, Happening.STOPPED, f"stopped for {workload.eviction.by}", now)
-        for_others = workload.eviction.by not in (ITS_OWN_SAKE, workload.name)
+        by = workload.eviction.by
+        for_others = by not in (ITS_OWN_SAKE, workload.name)
+        stopped = requeued(workload, Happening.STOPPED, f"stopped for {by}" if for_others else "stopped", now)
         return replace(stopped, evictions=workload.evictions + for_others)
     if trouble := trouble_of(seen, nodes):
         return evicted(seen, ITS_OWN_SAKE, trouble, now)
     if unbound := _does_not_bind(seen, now):
         return evicted(replace(seen, failed_binds=seen.failed_binds + 1), ITS_OWN_SAKE, unbound, now)
+    if seen.failed_binds and seen.running and seen.bound:
+        seen = replace(seen, failed_binds=0)
     return _held(seen)
 
 
@@ -45,19 +53,24 @@ def _held(workload: Workload) -> Workload:
 def requeued(workload: Workload, happening: Happening, reason: str, now: float) -> Workload:
     """The workload without its lease, waiting from now on."""
     phase = TRANSITIONS[workload.phase, happening]
-    return replace(workload, phase=phase, lease=None, eviction=None, bound=False, reason=reason, waiting_since=now)
+    return replace(workload, phase=phase, lease=None, eviction=None, reason=reason, waiting_since=now)
 
 
 def trouble_of(workload: Workload, nodes: Mapping[str, Node]) -> str:
     """Why the holder cannot stay where it is; empty when it can."""
     if workload.lease is None:
         return ""
-    if not _is_what_it_asks_for(workload, workload.lease):
+    if workload.readable and not is_what_it_asks_for(workload, workload.lease):
         return "it asks for something else than it was given"
+    models = Ask(models=workload.models)
     for piece in workload.lease.pieces:
-        node = nodes[piece.node]
+        node = nodes.get(piece.node)
+        if node is None:
+            return f"{piece.node} is gone"
         if node.drain:
             return f"{node.name} is drained: {node.cordon}"
+        if not models.accepts(node.gpu_model):
+            return f"it asks for {' or '.join(sorted(workload.models))}, {node.name} has {node.gpu_model}"
         devices = {device.uuid: device for device in node.devices}
         slices = {one.uuid: device for device in node.devices if device.mig for one in device.slices}
         for uuid in piece.devices:
@@ -75,18 +88,27 @@ def trouble_of(workload: Workload, nodes: Mapping[str, Node]) -> str:
 
 def _does_not_bind(workload: Workload, now: float) -> str:
     """A placement group that Ray leaves waiting: something outside Biplane holds what the lease counts on."""
-    if workload.lease is None or workload.bound or not workload.running or now - workload.lease.since < BIND_SECONDS:
+    if workload.lease is None or workload.bound:
+        return ""
+    if now - max(workload.lease.since, workload.unbound_since) < BIND_SECONDS:
         return ""
     return f"Ray did not place its group on {', '.join(workload.lease.nodes)} within {BIND_SECONDS:.0f} s"
 
 
-def _is_what_it_asks_for(workload: Workload, lease: Lease) -> bool:
+def is_what_it_asks_for(workload: Workload, lease: Lease) -> bool:
+    """Whether the lease, which may have been given before the workload was changed, still is an answer to it."""
     least, most = workload.least or workload.devices, workload.devices
     if not least <= lease.devices <= most:
         return False
+    if workload.kind is Kind.INFERENCE and len(lease.pieces) != workload.replicas:
+        return False
+    if workload.span is Span.NODE and workload.replicas == 1 and len(lease.nodes) > 1:
+        return False
     profiles = {piece.profile for piece in lease.pieces}
     if profiles != {""}:
-        return profiles <= {workload.slice} if workload.slice else bool(workload.latency_ms)
+        host = host_ask(workload)
+        enough = profiles.issubset(sufficient_slices(workload))
+        return enough and all((piece.cpu, piece.memory) == (host.cpu, host.memory) for piece in lease.pieces)
     return not workload.slice and all(_is(piece, ask_of(workload, len(piece.devices))) for piece in lease.pieces)
 
 
@@ -103,10 +125,13 @@ def _is_too_small(device: Device, piece: Piece) -> bool:
     return bool(device.memory) and piece.device_memory > device.memory
 
 
-def _moved(piece: Piece, node: Node) -> bool:
-    return (piece.node_id, piece.resource) != (node.node_id, node.resource)
+def _moved(piece: Piece, nodes: Mapping[str, Node]) -> bool:
+    return _seen(piece, nodes) != piece
 
 
-def _seen(piece: Piece, node: Node) -> Piece:
-    """The piece on its node as it is now: the node may have come back under another Ray id."""
+def _seen(piece: Piece, nodes: Mapping[str, Node]) -> Piece:
+    """The piece on its node as it is now: the node may have come back under another Ray id, or be gone."""
+    node = nodes.get(piece.node)
+    if node is None or (piece.node_id, piece.resource) == (node.node_id, node.resource):
+        return piece
     return replace(piece, node_id=node.node_id, resource=node.resource)

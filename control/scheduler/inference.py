@@ -10,38 +10,20 @@ from functools import partial
 
 from control.scheduler.answer import Answer, Mask, Placed, Refused
 from control.scheduler.ask import ask_of
-from control.scheduler.mig import memory_slices
 from control.scheduler.refusal import why_not
-from control.scheduler.slicing import on_slices
+from control.scheduler.slicing import on_slices, sufficient_slices
 from control.scheduler.state import WHOLE, Piece, Workload
 from control.scheduler.stock import Stock
-
-
-def sufficient_slices(workload: Workload) -> tuple[str, ...]:
-    """The MIG profiles that would do, the smallest first: the one it names, else those that keep its latency."""
-    if workload.slice:
-        return (workload.slice,)
-    if not workload.latency_ms or workload.devices > workload.replicas:
-        return ()
-    keep = [
-        p
-        for p in workload.profiles
-        if p.latency_ms <= workload.latency_ms
-        and p.requests_per_second * workload.replicas >= workload.requests_per_second
-        and p.memory >= workload.device_memory
-    ]
-    return tuple(p.slice for p in sorted(keep, key=lambda p: (memory_slices(p.slice), p.slice)))
 
 
 def place(workload: Workload, stock: Stock, among: Mask | None = None) -> Answer:
     """Slices, then a share or whole devices, unless it insists on a slice by name."""
     wanted = sufficient_slices(workload)
     for profile in wanted:
-        if (placed := on_slices(workload, profile, workload.replicas, stock, among)) is not None:
+        if (placed := on_slices(workload, profile, stock, among)) is not None:
             return placed
-    if workload.slice:
-        return Refused(lambda: f"no {workload.slice} slice is free", slice=workload.slice)
-    placed = _on_devices(workload, stock, among, f"no slice of {', '.join(wanted)} is free; " if wanted else "")
+    why = f"no slice of {', '.join(wanted)} is free; " if wanted else ""
+    placed = None if workload.slice else _on_devices(workload, stock, among, why)
     return placed or Refused(partial(why_not, workload, stock), slice=wanted[0] if wanted else "")
 
 

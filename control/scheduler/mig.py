@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 
+from control.scheduler.state import WHOLE
 from control.specs.problem import nearest
 
 _MIB = 1 << 20
@@ -73,6 +74,10 @@ class Geometry:
     def room(self, taken: int) -> int:
         """How many memory slices are free."""
         return (~taken & (1 << self.memory_slices) - 1).bit_count()
+
+    def share(self, profile: str) -> int:
+        """The profile's part of the memory slices in thousandths, rounded down: shares never exceed the whole."""
+        return WHOLE * self.profiles[profile].memory_slices // self.memory_slices
 
     def starts(self, taken: int, profile: str) -> tuple[int, ...]:
         """Where an instance of the profile may be created beside what is taken."""
@@ -155,13 +160,18 @@ def _off(model: _Model, memory: int) -> float:
     return min(abs(memory / unit / model.gigabytes - 1) for unit in (_GIB, 10**9))
 
 
-def memory_slices(profile: str) -> int:
-    """The memory slices of a profile, where the device is not known: the least of all kinds that have it.
+def least_share(profile: str) -> int:
+    """The profile's part of a device in thousandths, where the kind is not known: the least of all that have it.
 
-    8 for a profile that none has.
+    1000 for a profile that none has.
     """
+    return min((geometry.share(profile) for geometry in GEOMETRIES if profile in geometry.profiles), default=WHOLE)
+
+
+def most_memory(profile: str) -> int | None:
+    """The bytes of an instance, where the device is not known: the most of all kinds that have it; None: none has."""
     known = (geometry.profiles.get(profile) for geometry in GEOMETRIES)
-    return min((found.memory_slices for found in known if found is not None), default=8)
+    return max((found.memory for found in known if found is not None), default=None)
 
 
 def nearest_profile(name: str, profiles: Iterable[str]) -> str | None:

@@ -41,19 +41,31 @@ class Cordon:
 
 
 def live_nodes(
-    declared: Iterable[DeclaredNode], seen: Iterable[NodeView], cordons: Iterable[Cordon] = ()
+    declared: Iterable[DeclaredNode],
+    seen: Iterable[NodeView],
+    cordons: Iterable[Cordon] = (),
+    known: Iterable[Node] = (),
 ) -> tuple[Node, ...]:
-    """Simulated nodes that Ray reports under their label, and real ones. One that is declared no more is ending."""
+    """Simulated nodes that Ray reports under their label, and real ones. One that is declared no more is ending.
+
+    `known` are the nodes as they were last written down: what they have counts until their agent says otherwise. Of
+    several Ray nodes with one name it is the one that is known, else the first by id.
+    """
     by_name = {node.name: node for node in declared}
+    before = {node.name: node for node in known}
     ordered = {cordon.name: cordon for cordon in cordons}
-    nodes = []
+    called: dict[str, list[NodeView]] = {}
     for view in seen:
-        declaration = by_name.get(view.labels.get(NODE_LABEL, ""))
-        if declaration is not None:
-            nodes.append(_cordoned(_simulated(declaration, view), view, ordered))
-        elif not view.resources.get(SIMULATED_RESOURCE):
-            nodes.append(_cordoned(_real(view), view, ordered))
-    return tuple(sorted(nodes, key=lambda node: node.name))
+        if _name(view) in by_name or not view.resources.get(SIMULATED_RESOURCE):
+            called.setdefault(_name(view), []).append(view)
+    nodes = []
+    for name, views in sorted(called.items()):
+        was, declaration = before.get(name), by_name.get(name)
+        view = min(views, key=lambda v: (was is None or v.node_id != was.node_id, v.node_id))
+        node = _real(view, was) if declaration is None else _simulated(declaration, view, was)
+        unwell = f"{len(views)} Ray nodes are called {name}" if len(views) > 1 else _unwell(node, view)
+        nodes.append(_cordoned(node, unwell, ordered))
+    return tuple(nodes)
 
 
 def agents_wanted(
@@ -139,21 +151,25 @@ class Foreign:
         return max(before, min(least, excess))
 
 
-def _simulated(declared: DeclaredNode, view: NodeView) -> Node:
+def _simulated(declared: DeclaredNode, view: NodeView, known: Node | None) -> Node:
+    """Until its agent has told what it has, the devices as they were known, or as declared."""
     meant = declaration_of(declared)
-    report = _declared_report(meant) if view.report is None or not view.report.devices else view.report
+    report = view.report if view.report is not None and view.report.devices else None
+    devices = _devices((report or _declared_report(meant)).devices)
+    if report is None and known is not None and _uuids(known.devices) == _uuids(devices):
+        devices = _without_cordons(known.devices)
     return Node(
         name=declared.name,
         node_id=view.node_id,
         resource=SIMULATED_RESOURCE,
         gpu_model=declared.gpu_model,
         interconnect=declared.interconnect,
-        devices=_devices(report.devices),
+        devices=devices,
         memory=declared.memory,
         simulated=True,
         cpu=declared.cpus * 1000,
         rack=declared.rack or "",
-        links=report.links,
+        links=meant.links if report is None else report.links,
         layout=declared.layout,
         carve=declared.carve,
     )
@@ -168,27 +184,33 @@ def _declared_report(meant: SimulatedNode) -> NodeReport:
     return NodeReport(tuple(devices), meant.links, meant.interconnect)
 
 
-def _real(view: NodeView) -> Node:
-    """Until its agent has told what it has, whole GPUs by Ray's count, indexed as CUDA does."""
-    report, model = view.report, view.labels.get("ray.io/accelerator-type", "GPU")
-    if report is None or not report.devices:
-        count = int(view.resources.get(REAL_RESOURCE, 0))
-        report = NodeReport(tuple(DeviceReport(str(index), model, 0, numa=0) for index in range(count)))
-    return Node(
+def _real(view: NodeView, known: Node | None) -> Node:
+    """Until its agent tells what it has, what was known of it, else whole GPUs by Ray's count, indexed as CUDA does."""
+    labels, resources = view.labels, view.resources
+    node = Node(
         name=_name(view),
         node_id=view.node_id,
         resource=REAL_RESOURCE,
-        gpu_model=report.devices[0].model if report.devices else model,
-        interconnect=report.interconnect or "unknown",
-        devices=_devices(report.devices),
-        memory=int(view.resources.get("memory", 0)),
+        gpu_model=labels.get("ray.io/accelerator-type", "GPU"),
+        interconnect="unknown",
+        devices=(),
+        memory=int(resources.get("memory", 0)),
         simulated=False,
-        cpu=max(1, round(view.resources.get("CPU", 0) * 1000)),  # 0 would mean that nobody knows
-        rack=view.labels.get(RACK_LABEL, ""),
-        links=report.links,
-        layout=view.labels.get(MIG_LAYOUT, ""),
-        carve=view.labels.get(MIG_ON_DEMAND) == "dynamic",
+        cpu=max(1, round(resources.get("CPU", 0) * 1000)),  # 0 would mean that nobody knows
+        rack=labels.get(RACK_LABEL, ""),
+        layout=labels.get(MIG_LAYOUT, ""),
+        carve=labels.get(MIG_ON_DEMAND) == "dynamic",
     )
+    if view.report is not None and view.report.devices:
+        report, model = view.report, view.report.devices[0].model
+        devices, links, interconnect = _devices(report.devices), report.links, report.interconnect or "unknown"
+    elif known is not None and known.devices:
+        devices, model = _without_cordons(known.devices), known.gpu_model
+        links, interconnect = known.links, known.interconnect
+    else:
+        devices = tuple(Device(str(index), 0) for index in range(int(resources.get(REAL_RESOURCE, 0))))
+        return replace(node, devices=devices)
+    return replace(node, devices=devices, gpu_model=model, links=links, interconnect=interconnect)
 
 
 @lru_cache(maxsize=4096)
@@ -207,13 +229,21 @@ def _devices(reported: tuple[DeviceReport, ...]) -> tuple[Device, ...]:
     )
 
 
-def _cordoned(node: Node, view: NodeView, ordered: Mapping[str, Cordon]) -> Node:
+def _uuids(devices: Iterable[Device]) -> list[str]:
+    return [device.uuid for device in devices]
+
+
+def _without_cordons(devices: tuple[Device, ...]) -> tuple[Device, ...]:
+    """A person's word is asked for anew every time."""
+    return tuple(replace(device, cordon="") if device.cordon else device for device in devices)
+
+
+def _cordoned(node: Node, unwell: str, ordered: Mapping[str, Cordon]) -> Node:
     """The node with what keeps new work off it or off its devices: a person's word first, then what is seen."""
     if any(device.uuid in ordered for device in node.devices):
         node = replace(node, devices=tuple(_ordered(device, ordered.get(device.uuid)) for device in node.devices))
     if (cordon := ordered.get(node.name)) is not None:
         return replace(node, cordon=cordon.reason, drain=cordon.drain)
-    unwell = _unwell(node, view)
     return replace(node, cordon=unwell) if unwell else node
 
 
@@ -226,11 +256,15 @@ def _ordered(device: Device, cordon: Cordon | None) -> Device:
 
 
 def _unwell(node: Node, view: NodeView) -> str:
-    """Why nothing new should go to the node; empty when all is well. The words stay the same while the reason does."""
+    """Why nothing new should go to the node; empty when all is well. The words stay the same while the reason does.
+
+    A simulated node has what is declared, before its agent says so too, unless its devices may be cut.
+    """
     if view.report is None:
-        if not node.simulated:
-            return "its agent has not reported its devices yet" if node.devices else ""
-        return "its agent does not start" if view.silent > BEGIN_SECONDS else ""
+        if view.silent > BEGIN_SECONDS:
+            return "its agent does not start"
+        cut = node.layout or node.carve or any(device.mig for device in node.devices)
+        return "its agent has not reported its devices yet" if node.devices and (cut or not node.simulated) else ""
     if view.silent > SILENT_SECONDS:
         return f"its agent has not answered for more than {SILENT_SECONDS:.0f} s"
     return view.report.error

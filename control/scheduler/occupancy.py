@@ -111,8 +111,8 @@ def _device(device: Device, holders: dict[str, list[tuple[str, int]]]) -> Device
     parts = tuple(
         Part(one.profile, one.start, ", ".join(name for name, _ in holders.get(one.uuid, ()))) for one in device.slices
     )
-    here = holders.get(device.uuid, [])
-    here += [pair for one in device.slices for pair in holders.get(one.uuid, ())]
+    uuids = (device.uuid, *(one.uuid for one in device.slices))
+    here = [holding for uuid in uuids for holding in holders.get(uuid, ())]
     held = sum(milli for _, milli in here)
     return DeviceUse(
         uuid=device.uuid,

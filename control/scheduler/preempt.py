@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from control.scheduler.answer import Mask, Placed
+from control.scheduler.claim import Claim
 from control.scheduler.policies import POLICIES
 from control.scheduler.state import Lease, Span, Workload
 from control.scheduler.stock import Stock
@@ -20,31 +21,25 @@ Cost = tuple[int, int, float, tuple[str, ...]]
 
 
 def victims_for(
-    workload: Workload,
+    claim: Claim,
     stock: Stock,
     candidates: Iterable[Workload],
-    priority_of: Callable[[Workload], int],
     now: float,
-    admits: Callable[[Sequence[Workload]], bool],
 ) -> tuple[Workload, ...]:
     """The fewest and cheapest of the candidates whose devices let the workload fit; none when nothing helps.
-
-    `admits` says whether the quotas let the workload in once these victims are gone.
 
     The candidates of every single node are tried first; a gang that may span nodes is then tried over more and
     more nodes, those that are cheapest to clear first.
     """
 
     def cost(victims: Sequence[Workload]) -> Cost:
-        return (
-            len(victims),
-            max((priority_of(v) for v in victims), default=0),
-            sum(_lost(v, now) for v in victims),
-            tuple(sorted(v.name for v in victims)),
-        )
+        return cost_of(victims, claim.priority, now)
 
     def fits(among: Mask | None, trial: Stock, gone: Sequence[Workload]) -> bool:
-        return admits(gone) and isinstance(POLICIES[workload.kind](workload, trial, among), Placed)
+        asked = claim.admitted(gone)
+        return asked is not None and isinstance(POLICIES[asked.kind](asked, trial, among), Placed)
+
+    workload = claim.workload
 
     by_node: dict[str, list[Workload]] = {}
     for candidate in candidates:
@@ -61,7 +56,7 @@ def victims_for(
         cleared.append((cost(here), node))
         if best is not None and _fewest(workload, stock, index, here) > best[0]:
             continue
-        victims = _release(here, stock, cost, partial(fits, _only(stock, index)))
+        victims = _release(claim, here, stock, cost, partial(fits, _only(stock, index)))
         if victims and (best is None or cost(victims) < best):
             best = cost(victims)
             found = [victims]
@@ -70,19 +65,35 @@ def victims_for(
     everyone: list[Workload] = []
     for _, node in sorted(cleared):
         everyone += [v for v in by_node[node] if v not in everyone]
-    return _release(everyone, stock, cost, partial(fits, None))
+    return _release(claim, everyone, stock, cost, partial(fits, None))
+
+
+def cost_of(victims: Sequence[Workload], priority_of: Callable[[Workload], int], now: float) -> Cost:
+    """What stopping them costs: fewer are cheaper, then those of lower classes, then those who lose less work."""
+    return (
+        len(victims),
+        max((priority_of(v) for v in victims), default=0),
+        sum(_lost(v, now) for v in victims),
+        tuple(sorted(v.name for v in victims)),
+    )
 
 
 def _release(
+    claim: Claim,
     candidates: Sequence[Workload],
     stock: Stock,
     cost: Callable[[Sequence[Workload]], Cost],
     fits: Callable[[Stock, Sequence[Workload]], bool],
 ) -> tuple[Workload, ...]:
-    """Release candidates in order until the workload fits, then keep every one that turns out not to be needed."""
+    """Release candidates in order until the workload fits, then keep every one that turns out not to be needed.
+
+    Who borrowed is no candidate any more once enough of what its queue borrowed is back.
+    """
     trial = stock.copy()
     released: list[Workload] = []
     for candidate in candidates:
+        if not claim.may_take(candidate, released):
+            continue
         trial.give(_lease(candidate).pieces)
         released.append(candidate)
         if fits(trial, released):
@@ -106,7 +117,8 @@ def _only(stock: Stock, index: int) -> Mask:
 
 
 def _fewest(workload: Workload, stock: Stock, node: int, candidates: Sequence[Workload]) -> int:
-    """A lower bound for how many of the node's candidates have to go, by counting whole devices."""
+    """A lower bound for how many of the node's candidates have to go: as if each share or slice that one of them holds
+    made a whole device free."""
     name = stock.board.nodes[node].name
     missing = (workload.least or workload.devices) // max(1, workload.replicas) - int(stock.board.idle[node])
     gains = sorted((sum(len(p.devices) for p in _lease(v).pieces if p.node == name) for v in candidates), reverse=True)

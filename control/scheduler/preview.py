@@ -34,9 +34,7 @@ def preview(spec: ConfigMap | ClusterPolicy | Workload | Deployment | Cluster | 
 
 def _devices(layout: str, rule: MigRule) -> list[Line]:
     """One line for each device of a rule."""
-    facts = tuple(f"{count} × {profile}" for profile, count in rule.mig_devices.items())
-    if not facts:
-        facts = ("MIG on, no slices",) if rule.mig_enabled else ("whole GPU, MIG off",)
+    facts = tuple(f"{count} × {profile}" for profile, count in rule.mig_devices.items()) or ("whole GPU, MIG off",)
     names = ["all devices"] if rule.devices == "all" else [f"device {device}" for device in rule.devices]
     return [Line("MIG layout", f"{layout}, {name}", facts) for name in names]
 

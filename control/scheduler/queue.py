@@ -96,6 +96,23 @@ class Quotas:
         short = _show(milli - free)
         return f"{found} {_show(milli)} more are asked for, but {bound}; it waits for {short} to come back in {where}"
 
+    def has(self, queue: str) -> bool:
+        return queue in self._leaves
+
+    def may_ever_admit(self, workload: Workload) -> bool:
+        """Whether it could be had if nobody held anything."""
+        milli = (workload.least or workload.devices) * workload.milli
+        return self.has(workload.queue) and milli <= self._free(workload.queue, {})[0]
+
+    def are_rivals(self, first: Workload, other: Workload) -> bool:
+        """Whether the other may get what comes back to the queue of the first: it is of that queue, or would borrow."""
+        mine, theirs = list(self._up(first.queue)), list(self._up(other.queue))
+        if not mine or not theirs or mine[-1] != theirs[-1]:
+            return False
+        leaf = theirs[0]
+        asked = (other.least or other.devices) * other.milli
+        return leaf == mine[0] or self._used.get(leaf.name, 0) + asked > leaf.nominal
+
     def borrows(self, queue: str) -> bool:
         """Whether the workloads of this queue hold more than its own quota."""
         return queue in self._leaves and self._exceeds(self._accounts[self._leaves[queue]])
@@ -165,6 +182,10 @@ class _Turn:
         heapq.heapify(self._heap)
 
     @property
+    def any(self) -> bool:
+        return bool(self._heap or self.waiting)
+
+    @property
     def next(self) -> Workload:
         return self._heap[0][-1].next if self._heap else self.waiting[-1]
 
@@ -172,41 +193,43 @@ class _Turn:
         """Serve the next: the shares grow by what it asks for."""
         if not self._heap:
             workload = self.waiting.pop()
-            shares.add(self.path, Amount.held_by(workload, workload.milli_devices))
+            shares.count(self.path, workload.devices * workload.milli, workload.cpu, workload.memory)
             return workload
         *_, name, turn = self._heap[0]
         workload = turn.take(shares)
-        if turn.waiting or turn._heap:
-            heapq.heapreplace(self._heap, (shares.dominant(name), *_age(turn.next), name, turn))
-        else:
+        if not turn.any:
             heapq.heappop(self._heap)
+        elif len(self._heap) > 1:
+            heapq.heapreplace(self._heap, (shares.dominant(name), *_age(turn.next), name, turn))
         return workload
 
 
-def order(pending: Iterable[Workload], quotas: Quotas, priorities: Mapping[str, int], now: float) -> list[Workload]:
-    """The pending workloads in the order in which they are answered. O(n log n).
+def order(pending: Iterable[Workload], quotas: Quotas, priorities: Mapping[str, int], now: float) -> Iterator[Workload]:
+    """The pending workloads in the order in which they are answered. O(n log n), but whoever stops early pays little.
 
-    By priority class; within a class by progressive filling: next is always the oldest workload (ties by name) of the
-    queue whose dominant share is lowest, counting those before it in this order as served. In a tree of queues the
-    roots are compared first, then what is below the chosen one.
+    By priority class; within a class by progressive filling: next is always the most urgent workload of the queue whose
+    dominant share is lowest now, counting those before it in this order as served. In a tree of queues the roots are
+    compared first, then what is below the chosen one.
     """
-    shares = quotas.shares.copy()
-    turns: dict[int, _Turn] = {}
-    count: dict[int, int] = {}
+    waiting: dict[tuple[str, str], list[Workload]] = {}
     for workload in pending:
-        value = priorities.get(workload.priority_class, 0)
-        turn = turns.get(value) or turns.setdefault(value, _Turn())
-        path = quotas.path(workload.queue)
+        waiting.setdefault((workload.priority_class, workload.queue), []).append(workload)
+    turns: dict[int, _Turn] = {}
+    for (priority_class, queue), here in waiting.items():
+        turn = turns.setdefault(priorities.get(priority_class, 0), _Turn())
+        path = quotas.path(queue)
         for name in reversed(path):
-            turn = turn.below.get(name) or turn.below.setdefault(name, _Turn())
+            turn = turn.below.setdefault(name, _Turn())
         turn.path = path
-        turn.waiting.append(workload)
-        count[value] = count.get(value, 0) + 1
-    ordered: list[Workload] = []
-    for value in sorted(turns, reverse=True):
-        turns[value].begin(shares, now)
-        ordered += [turns[value].take(shares) for _ in range(count[value])]
-    return ordered
+        turn.waiting += here
+    return _filled([turns[value] for value in sorted(turns, reverse=True)], quotas.shares.copy(), now)
+
+
+def _filled(turns: Iterable[_Turn], shares: Shares, now: float) -> Iterator[Workload]:
+    for turn in turns:
+        turn.begin(shares, now)
+        while turn.any:
+            yield turn.take(shares)
 
 
 def queue_of(document: QueueDocument) -> Queue:

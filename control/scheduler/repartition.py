@@ -54,20 +54,25 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Wanted:
-    """`count` slices of a profile that a workload has waited for so many seconds; no profile: whole devices."""
+    """`count` slices of a profile that a workload has waited for so many seconds; no profile: whole devices.
+
+    `devices` are those that would do for it, by their memory, their model and what is free of their node; None: any.
+    """
 
     workload: str
     profile: str
     priority: int
     waiting_seconds: float
     count: int = 1
+    devices: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
 class Recut:
     """A device to be cut anew, `mig` being its mode from then on: first `destroy`, then `create`.
 
-    The workloads of `leave` hold what has to be destroyed: as long as one of them does, nothing is done.
+    The workloads of `leave` hold what has to be destroyed: as long as one of them does, nothing is done. `serves` are
+    those who waited for it.
     """
 
     device: str
@@ -76,6 +81,7 @@ class Recut:
     create: tuple[Placed, ...]
     reason: str
     leave: tuple[str, ...] = ()
+    serves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,9 +150,9 @@ def plan_recuts(sheets: Iterable[Sheet], wanted: Iterable[Wanted], asked: Mappin
     drafts: _Drafts = {sheet.device: _Draft.of(sheet) for sheet in sheets}
     waits: list[Waits] = []
     # What could not be had by one can be had by nobody after: there is only ever less.
-    hopeless: dict[tuple[str, int], str] = {}
+    hopeless: dict[tuple[str, int, frozenset[str] | None], str] = {}
     for one in sorted(wanted, key=lambda w: (-w.priority, -w.waiting_seconds, w.workload)):
-        much = (one.profile, one.count)
+        much = (one.profile, one.count, one.devices)
         served = None if much in hopeless else _serve(drafts, one, asked)
         if served is None:
             waits.append(Waits(one.workload, hopeless.setdefault(much, _why_not(drafts, one))))
@@ -159,11 +165,17 @@ def _serve(drafts: _Drafts, one: Wanted, asked: Mapping[str, int]) -> _Drafts | 
     """The drafts with all that the workload wants, each by the first rule that finds it; None when one is missing."""
     for _ in range(one.count):
         rules = _FOR_A_SLICE if one.profile else _FOR_A_DEVICE
-        changed = next(filter(None, (rule(tuple(drafts.values()), one, asked) for rule in rules)), None)
+        able = _able(drafts, one)
+        changed = next(filter(None, (rule(able, one, asked) for rule in rules)), None)
         if changed is None:
             return None
         drafts = {**drafts, changed.sheet.device: changed}
     return drafts
+
+
+def _able(drafts: _Drafts, one: Wanted) -> tuple[_Draft, ...]:
+    """Those whose devices would do."""
+    return tuple(d for d in drafts.values() if one.devices is None or d.sheet.device in one.devices)
 
 
 def _idle_slice(drafts: Sequence[_Draft], one: Wanted, _: Mapping[str, int]) -> _Draft | None:
@@ -246,7 +258,7 @@ _FOR_A_DEVICE = (_idle_device, _made_whole)
 
 
 def _why_not(drafts: _Drafts, one: Wanted) -> str:
-    able = [draft for draft in drafts.values() if not one.profile or one.profile in draft.sheet.geometry.profiles]
+    able = [draft for draft in _able(drafts, one) if not one.profile or one.profile in draft.sheet.geometry.profiles]
     what = f"{one.count} × {one.profile or 'a whole device'}" if one.count > 1 else one.profile or "a whole device"
     if not able:
         return f"{one.profile} is no profile of any device that may be cut ({len(drafts)})"
@@ -261,8 +273,9 @@ def _recut(draft: _Draft) -> Recut:
     destroy = tuple(part.slice for part in draft.sheet.parts if part.slice not in kept)
     what = shown(draft.created) if draft.mig else "a whole device"
     gone = f", in place of the idle {shown(Placed(s.profile, s.start) for s in destroy)}" if destroy else ""
-    reason = f"{what} for {', '.join(dict.fromkeys(draft.serves))}{gone}"
-    return Recut(draft.sheet.device, draft.mig, destroy, draft.created, reason)
+    serves = tuple(dict.fromkeys(draft.serves))
+    reason = f"{what} for {', '.join(serves)}{gone}"
+    return Recut(draft.sheet.device, draft.mig, destroy, draft.created, reason, serves=serves)
 
 
 def plan_layout(sheet: Sheet, layout: str, counts: Mapping[str, int]) -> Recut | Illegal | None:

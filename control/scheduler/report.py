@@ -162,6 +162,8 @@ def _speeds(histories: Iterable[History]) -> list[float]:
 
 def _integral(samples: Sequence[Sample], first: float, last: float, of: Callable[[Sample], int]) -> float:
     """The integral over the time from `first` to `last` of what holds from each sample to the next."""
+    if not samples:
+        return 0.0
     ends = [sample.at for sample in samples[1:]] + [last]
     return sum(
         of(sample) * max(0.0, min(end, last) - max(sample.at, first)) for sample, end in zip(samples, ends, strict=True)

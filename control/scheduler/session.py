@@ -6,13 +6,19 @@ but closed: it changes nothing outside itself, and the same calls give the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, filterfalse
+from operator import attrgetter
 
+from control.scheduler.admission import admitted
 from control.scheduler.answer import Placed
 from control.scheduler.ask import ask_of
 from control.scheduler.board import Demand
+from control.scheduler.claim import Claim
 from control.scheduler.fair_share import Amount
+from control.scheduler.line import Line
 from control.scheduler.policies import POLICIES
 from control.scheduler.preempt import victims_for
 from control.scheduler.queue import Quotas, order
@@ -20,6 +26,7 @@ from control.scheduler.reservation import Reservation, reserve
 from control.scheduler.state import (
     TRANSITIONS,
     WHOLE,
+    Ask,
     Eviction,
     Happening,
     Kind,
@@ -93,16 +100,18 @@ class _Round:
     """One pass over the queue.
 
     Three views of what is free are kept in step: `stock` (now, less what was promised), `later` (once everyone who was
-    told to stop has), and `spare` (now, less what the head of the queue waits for).
+    told to stop has), and `spare` (now, less what the head of the queue waits for); and the quotas of the first two.
     """
 
     def __init__(self, session: Session, now: float) -> None:
         self.session = session
         self.rules = session.rules
         self.now = now
+        session.stock.board.choose(Ask())  # what this works out is shared by the copies that the round makes
         self.stock = session.stock.copy()
         self.leaving = [h for h in session.holders.values() if h.phase is Phase.EVICTING]
         self.later: Stock | None = None
+        self.quotas = session.quotas.copy()
         self.later_quotas = session.quotas.copy()
         self._look_ahead(self.leaving)
         self.spare: Stock | None = None
@@ -110,64 +119,76 @@ class _Round:
         self.blocked = False
         self.strict = False
         self.reserved: frozenset[str] = frozenset()
-        self.refused: dict[tuple[object, ...], str] = {}
+        self.let_in: set[str] = set()
+        self.first_in_quota: list[Workload] = []
         self.victims: list[Workload] = []
+        self.lower: dict[int, list[Workload]] = {}
+        self.line = Line((), self._may_pass)
 
     def run(self, pending: Sequence[Workload]) -> tuple[Workload, ...]:
-        queue = turn_order(pending, self.session, self.now)
-        return tuple(self._settle(workload) for workload in queue) + tuple(self.victims)
+        """Ask in turn, until everyone who is left is told what one like it was told before."""
+        self.line = Line(pending, self._may_pass)
+        answers = []
+        for workload in turn_order(pending, self.session, self.now):
+            if self.blocked or not self.line:
+                break
+            self.line.leave(workload)
+            answers.append(self._settle(workload))
+        return (*answers, *map(self._settle, self.line.waiting.values()), *self.victims)
 
     def _settle(self, workload: Workload) -> Workload:
         if workload.priority_class not in self.rules.priorities:
             known = ", ".join(sorted(self.rules.priorities))
             return _pend(workload, f"there is no priority class {workload.priority_class!r}; there are: {known}")
-        if rest := _rest(workload, self.now):
+        if workload.failed_binds and (rest := _rest(workload, self.now)):
             return _pend(workload, rest)
         shares = workload.milli < WHOLE and not workload.slice
         if shares and workload.kind is not Kind.INFERENCE and not self.rules.sharing.training:
             return _pend(workload, "shares of a device are for inference: other work needs whole devices")
         if self.blocked:
             return _pend(workload, "waits behind the head of the queue")
-        key = (self._may_pass(workload), *_shape(workload))
-        if not workload.nominated and key in self.refused:
-            return _pend(workload, self.refused[key])
+        if first := next((one for one in self.first_in_quota if self.quotas.are_rivals(one, workload)), None):
+            return _pend(workload, f"waits behind {first.name}, which has waited long enough for the same quota")
+        alike = self.line.alike(workload)
+        if not workload.nominated and alike in self.line.refused:
+            return _pend(workload, self.line.refused[alike])
         answered = self._answer(workload)
-        if answered.phase is Phase.PENDING:
-            self.refused[key] = answered.reason
+        if answered.phase is Phase.PENDING and not answered.nominated:
+            self.line.refuse(alike, answered.reason)
         return answered
 
     def _answer(self, workload: Workload) -> Workload:
-        if workload.nominated and (nominated := self._nominated(workload)) is not None:
-            return nominated
-        admitted, refusal = _within(self.session.quotas, workload)
+        own = Placed(workload.nominated, "others were stopped for it") if workload.nominated else None
+        if own is not None and self.stock.offers(own.pieces) and not self.quotas.refusal(workload, own.milli):
+            return self._lease(workload, own)
+        asked, short = admitted(self.quotas, workload)
+        refusal: Callable[[], str] = partial(str, short)
         stock = self.stock if self.spare is None or self._may_pass(workload) else self.spare
-        if admitted is not None:
-            answer = POLICIES[workload.kind](admitted, stock)
+        if asked is not None:
+            answer = POLICIES[workload.kind](asked, stock)
             if isinstance(answer, Placed):
                 return self._lease(workload, answer)
-            refusal = answer.why()
-        if self.later is not None and (later := _within(self.later_quotas, workload)[0]) is not None:
-            answer = POLICIES[workload.kind](later, self.later)
-            if isinstance(answer, Placed):
-                return self._promise(workload, answer, self.leaving + self.victims)
+            refusal = answer.why
+        if own is not None and self.later is not None and self.later.offers(own.pieces):
+            return self._promise(workload, own, self.leaving)
+        if (placed := self._placed_later(workload)) is not None:
+            return self._promise(workload, placed, self.leaving + self.victims)
         if self.rules.preemption and (victims := self._victims(workload)):
             self._evict(victims, workload)
-            answer = POLICIES[workload.kind](workload, self.later or self.stock)
-            if isinstance(answer, Placed):
-                return self._promise(workload, answer, victims)
-        if admitted is not None:
-            self._reserve(admitted)
-        return _pend(workload, refusal)
+            if (placed := self._placed_later(workload)) is not None:
+                return self._promise(workload, placed, victims)
+        if asked is not None:
+            self._reserve(asked)
+        elif self._is_late(workload) and self.quotas.may_ever_admit(workload):
+            self.first_in_quota.append(workload)
+        return _pend(workload, refusal())
 
-    def _nominated(self, workload: Workload) -> Workload | None:
-        """What others were stopped for is its own as soon as it is free; None when a higher class has taken it."""
-        placed = Placed(workload.nominated, "others were stopped for it")
-        asked = replace(workload, lease=Lease(workload.nominated)).milli_devices
-        if self.stock.holds(placed.pieces) and not self.session.quotas.refusal(workload, asked):
-            return self._lease(workload, placed)
-        if self.later is not None and self.later.holds(placed.pieces):
-            return self._promise(workload, placed, self.leaving)
-        return None
+    def _placed_later(self, workload: Workload) -> Placed | None:
+        """Where it fits once everyone has stopped who was told to."""
+        if self.later is None or (asked := admitted(self.later_quotas, workload)[0]) is None:
+            return None
+        answer = POLICIES[workload.kind](asked, self.later)
+        return answer if isinstance(answer, Placed) else None
 
     def _lease(self, workload: Workload, placed: Placed) -> Workload:
         leased = replace(
@@ -178,20 +199,22 @@ class _Round:
             nominated=(),
         )
         self.session.hold(leased)
-        self.later_quotas.add(workload, workload.milli_devices)
-        self._withhold(placed)
+        self.let_in.add(workload.name)
+        self.lower.clear()
+        self._withhold(workload, placed)
         return leased
 
     def _promise(self, workload: Workload, placed: Placed, stopping: Sequence[Workload]) -> Workload:
-        """Nobody else gets these pieces in this round."""
-        self.later_quotas.add(workload, workload.milli_devices)
-        self._withhold(placed)
+        """Nobody else gets these pieces in this round, nor the quota for them."""
+        self._withhold(workload, placed)
         nodes = {piece.node for piece in placed.pieces}
         waits_for = sorted(h.name for h in stopping if h.lease and nodes.intersection(h.lease.nodes))
         reason = f"waits for {', '.join(waits_for)} to stop" if waits_for else "waits for others to stop"
         return _pend(workload, reason, placed.pieces)
 
-    def _withhold(self, placed: Placed) -> None:
+    def _withhold(self, workload: Workload, placed: Placed) -> None:
+        for quotas in (self.quotas, self.later_quotas):
+            quotas.add(workload, placed.milli)
         for view in (self.stock, self.later, self.spare):
             if view is not None:
                 view.withhold(placed.pieces)
@@ -206,38 +229,36 @@ class _Round:
                 self.later_quotas.remove(holder, holder.milli_devices)
 
     def _victims(self, workload: Workload) -> tuple[Workload, ...]:
-        def admits(gone: Sequence[Workload]) -> bool:
-            trial = self.later_quotas.copy()
-            for victim in gone:
-                trial.remove(victim, victim.milli_devices)
-            return not trial.refusal(workload, workload.milli_devices)
-
+        claim = Claim(workload, self.later_quotas, self.rules)
         stock = self.later or self.stock
-        candidates = [h for h in self.session.holders.values() if self._may_evict(workload, h)]
+        candidates = self._candidates(claim)
+        asked = claim.admitted(candidates) if candidates else None
+        if asked is None or not fits_without(candidates, asked, stock):
+            return ()
         elsewhere = [h for h in candidates if not self.reserved.intersection(_uuids(h))]
         found: tuple[Workload, ...] = ()
         if elsewhere:
-            found = victims_for(workload, stock, elsewhere, self._priority, self.now, admits)
+            found = victims_for(claim, stock, elsewhere, self.now)
         # Who stands behind a head that is out of patience gets nothing that it waits for. Before that, no lower class
         # may keep its devices because a head waits for others too (Kueue #5243).
         if not found and not self.strict and len(candidates) > len(elsewhere):
-            found = victims_for(workload, stock, candidates, self._priority, self.now, admits)
+            found = victims_for(claim, stock, candidates, self.now)
         return found
 
-    def _may_evict(self, workload: Workload, holder: Workload) -> bool:
-        """A lower class of the same tenant or of nobody's quota, or a tenant that borrows what is claimed back."""
-        if holder.phase is not Phase.LEASED or not holder.preemptible or holder.evictions >= self.rules.max_evictions:
-            return False
-        lower = self._priority(holder) < self._priority(workload)
-        if holder.queue in ("", workload.queue) or not self.rules.queues:
-            return lower
-        quotas = self.later_quotas
-        return (lower and quotas.borrows(holder.queue)) or quotas.may_reclaim(workload, holder)
+    def _candidates(self, claim: Claim) -> list[Workload]:
+        """Who may be told to stop; whom this round let in may not. Without queues it is the same for all of a class."""
+        priority = claim.priority(claim.workload)
+        if self.rules.queues or priority not in self.lower:
+            self.lower[priority] = [
+                h for h in self.session.holders.values() if h.name not in self.let_in and claim.may_take(h)
+            ]
+        return self.lower[priority]
 
     def _evict(self, victims: Sequence[Workload], by: Workload) -> None:
         told = [evicted(v, by.name, f"{by.name} ({by.priority_class}) needs its devices", self.now) for v in victims]
         for victim in told:
             self.session.holders[victim.name] = victim
+        self.lower.clear()
         self._look_ahead(told)
         self.victims += told
 
@@ -252,7 +273,8 @@ class _Round:
             self.spare = self.stock.copy()
             self.spare.withhold(self.head.pieces)
             self.reserved = frozenset(uuid for piece in self.head.pieces for uuid in piece.devices)
-            self.strict = self.now - workload.waiting_since >= self.rules.patience
+            self.line.recount()
+            self.strict = self._is_late(workload)
             if self.strict and self.later is not None:
                 self.later.withhold(self.head.pieces)
 
@@ -262,26 +284,33 @@ class _Round:
             return True
         return bool(workload.duration) and self.now + workload.duration <= self.head.at
 
-    def _priority(self, workload: Workload) -> int:
-        return self.rules.priorities.get(workload.priority_class, 0)
+    def _is_late(self, workload: Workload) -> bool:
+        return self.now - workload.waiting_since >= self.rules.patience
 
 
-def turn_order(pending: Iterable[Workload], session: Session, now: float) -> list[Workload]:
+def turn_order(pending: Sequence[Workload], session: Session, now: float) -> Iterable[Workload]:
     """Who is answered first: those out of patience, the oldest first; then by class, in a class those first for whom
-    others were stopped.
+    others were stopped. Works out no more of the order than is taken of it.
 
     Were those out of patience answered by class too, an overload of a higher class would starve the lower ones.
     Within a class what was freed for somebody would otherwise go to somebody else; a higher class goes ahead all the
     same (a preemptor that is pinned to the head would block it: Kueue #7301).
     """
     priorities = session.rules.priorities
+    ordered = order(pending, session.quotas, priorities, now)
+
+    def late(workload: Workload) -> bool:
+        return now - workload.waiting_since >= session.rules.patience
 
     def turn(workload: Workload) -> tuple[bool, float, bool]:
-        if now - workload.waiting_since >= session.rules.patience:
+        if late(workload):
             return (False, workload.waiting_since, False)
         return (True, -priorities.get(workload.priority_class, 0), not workload.nominated)
 
-    return sorted(order(pending, session.quotas, priorities, now), key=turn)
+    first = sorted(filter(late, pending), key=_waiting_since)
+    if len(set(map(_waiting_since, first))) < len(first) or any(workload.nominated for workload in pending):
+        return sorted(ordered, key=turn)
+    return chain(first, filterfalse(late, ordered)) if first else ordered
 
 
 def evicted(holder: Workload, by: str, reason: str, now: float) -> Workload:
@@ -292,19 +321,6 @@ def evicted(holder: Workload, by: str, reason: str, now: float) -> Workload:
         eviction=Eviction(by, now + holder.grace),
         reason=f"has to stop: {reason}",
     )
-
-
-def _within(quotas: Quotas, workload: Workload) -> tuple[Workload | None, str]:
-    """The workload with as many devices as the quotas admit (elastic training: down to its least), or why none."""
-    why = ""
-    for devices in range(workload.devices, (workload.least or workload.devices) - 1, -1):
-        why = quotas.refusal(workload, devices * workload.milli)
-        if not why:
-            if devices == workload.devices:
-                return workload, ""
-            ask = ask_of(workload, devices)
-            return replace(workload, devices=devices, cpu=ask.cpu, memory=ask.memory), ""
-    return None, why
 
 
 def _rest(workload: Workload, now: float) -> str:
@@ -319,33 +335,22 @@ def _rest(workload: Workload, now: float) -> str:
 
 
 def _pend(workload: Workload, reason: str, nominated: tuple[Piece, ...] = ()) -> Workload:
-    phase = TRANSITIONS[workload.phase, Happening.DOES_NOT_FIT]
-    if (workload.phase, workload.reason, workload.nominated) == (phase, reason, nominated):
+    if workload.reason == reason and workload.nominated == nominated and workload.phase is Phase.PENDING:
         return workload  # most of a long queue: a copy of each would cost more than the answers
+    phase = TRANSITIONS[workload.phase, Happening.DOES_NOT_FIT]
     return replace(workload, phase=phase, reason=reason, nominated=nominated)
+
+
+def fits_without(holders: Iterable[Workload], workload: Workload, stock: Stock) -> bool:
+    """Most who look for victims find none: one try with all of them gone says so."""
+    trial = stock.copy()
+    for holder in holders:
+        trial.give(holder.lease.pieces if holder.lease else ())
+    return isinstance(POLICIES[workload.kind](workload, trial), Placed)
 
 
 def _uuids(holder: Workload) -> set[str]:
     return {uuid for piece in (holder.lease.pieces if holder.lease else ()) for uuid in piece.devices}
 
 
-def _shape(workload: Workload) -> tuple[object, ...]:
-    """Two workloads of one shape get the same answer as long as nothing comes free."""
-    return (
-        workload.kind,
-        workload.devices,
-        workload.least,
-        workload.replicas,
-        workload.milli,
-        workload.device_memory,
-        workload.memory,
-        workload.cpu,
-        workload.models,
-        workload.span,
-        workload.slice,
-        workload.latency_ms,
-        workload.requests_per_second,
-        workload.profiles,
-        workload.queue,
-        workload.priority_class,
-    )
+_waiting_since: Callable[[Workload], float] = attrgetter("waiting_since")

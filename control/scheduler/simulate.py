@@ -135,10 +135,9 @@ class Simulation:
                     self._start(workload)
                 case Phase.EVICTING:
                     self._tell(workload)
-        if not self.pending:
-            for holder in grow(self.session, self.now):
-                self.session.holders[holder.name] = holder
-                self._tell(holder)
+        for holder in grow(self.session, self.pending.values(), self.now):
+            self.session.holders[holder.name] = holder
+            self._tell(holder)
         self._samples.append(self._meter.sample(self.now, self._up, len(self.pending)))
 
     def _start(self, workload: Workload) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Any
+
+from control.kernel.ids import APP_WORKLOAD_PREFIX, STEP_WORKLOAD_PREFIX, digest
 
 WHOLE = 1000
 """A whole device, in thousandths."""
@@ -245,8 +248,14 @@ class Workload:
     running: bool = False
     """Whether something of it was seen alive on Ray: a placement group, a step, an application."""
     bound: bool = True
-    """False while Ray has not placed the group that was asked for."""
+    """False while Ray has not placed the group of its lease, be it that nobody could ask for it."""
+    unbound_since: float = 0.0
+    """Since when (Unix seconds) that has been seen so; 0 where nobody said."""
     failed_binds: int = 0
+    """How often Ray did not place it since it last was, or since it was last asked for (`generation`)."""
+    generation: int = 0
+    readable: bool = True
+    """False when its specification cannot be read any more: all that is known of it is what it holds."""
 
     @property
     def milli_devices(self) -> int:
@@ -254,6 +263,26 @@ class Workload:
         if self.lease is None:
             return self.devices * self.milli
         return sum(len(piece.devices) * piece.milli for piece in self.lease.pieces)
+
+    @property
+    def group(self) -> str:
+        """The name of the placement group by which Ray holds its lease and no other; empty where none does.
+
+        Steps and applications make their own: a second one would hold the same devices twice.
+        """
+        if self.lease is None or self.name.startswith((STEP_WORKLOAD_PREFIX, APP_WORKLOAD_PREFIX)):
+            return ""
+        return f"{self.name}:{_digest(self.lease.pieces)}"
+
+
+def owner_of(group: str) -> str:
+    """The workload that a placement group was made for."""
+    return group.partition(":")[0]
+
+
+@lru_cache(maxsize=16384)
+def _digest(pieces: tuple[Piece, ...]) -> str:
+    return digest([asdict(piece) for piece in pieces])
 
 
 @dataclass(frozen=True)
@@ -329,7 +358,7 @@ class Snapshot:
     rules: Rules
     now: float = 0.0
     groups: Mapping[str, bool] = field(default_factory=dict)
-    """The placement groups of workloads that Ray has, by the workload's name; True for those that are placed."""
+    """The placement groups of workloads that Ray has, by their names; True for those that are placed."""
     idle_since: Mapping[str, float] = field(default_factory=dict)
     """Since when (Unix seconds) each device or slice that nobody holds has been seen so."""
     agents_wanted: tuple[AgentWanted, ...] = ()

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from control.scheduler.board import Board, Demand
-from control.scheduler.mig import Geometry, geometry_of
+from control.scheduler.board import UNKNOWN, Board, Demand
+from control.scheduler.mig import geometry_of
 from control.scheduler.state import WHOLE, Node, Piece, Sharing, Slice
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A MIG instance where it is. `milli` is its part of the device's memory slices, in thousandths."""
+    """A MIG instance where it is. `milli` is its part of the device's memory slices, in thousandths; `memory` in bytes.
+
+    Of one that is not in the tables nothing is known: it counts as the whole device, and has memory enough.
+    """
 
     node: str
     device: str
     slice: Slice
-    milli: int
+    milli: int = WHOLE
+    memory: int = UNKNOWN
     cordoned: bool = False
 
 
@@ -70,6 +74,17 @@ class Stock:
             trial.take(rest)
         return True
 
+    def offers(self, pieces: Iterable[Piece]) -> bool:
+        """Whether all of the pieces may be given out now: they are free, and nothing keeps new work off them."""
+        pieces = tuple(pieces)
+        return self.holds(pieces) and all(self._is_open(piece) for piece in pieces)
+
+    def _is_open(self, piece: Piece) -> bool:
+        if not piece.profile:
+            return self.board.is_open(piece)
+        there = [self.instances.get(uuid) for uuid in piece.devices]
+        return all(instance is not None and not instance.cordoned for instance in there)
+
     def free_instances(self, profile: str) -> list[Instance]:
         """The free instances of a profile, those on the fullest device first, then by name and start."""
         free = [i for i in self.instances.values() if i.slice.uuid not in self.held and not i.cordoned]
@@ -98,11 +113,9 @@ def _instances(node: Node) -> Iterable[Instance]:
             continue
         geometry = geometry_of(node.gpu_model, device.memory)
         for one in device.slices:
-            yield Instance(node.name, device.uuid, one, _milli(geometry, one), bool(node.cordon or device.cordon))
-
-
-def _milli(geometry: Geometry | None, one: Slice) -> int:
-    """The slice's share of its device, rounded down so that the shares of a device never exceed the whole."""
-    if geometry is None or one.profile not in geometry.profiles:
-        return WHOLE
-    return WHOLE * geometry.profiles[one.profile].memory_slices // geometry.memory_slices
+            cordoned = bool(node.cordon or device.cordon)
+            if geometry is None or one.profile not in geometry.profiles:
+                yield Instance(node.name, device.uuid, one, cordoned=cordoned)
+            else:
+                share, memory = geometry.share(one.profile), geometry.profiles[one.profile].memory
+                yield Instance(node.name, device.uuid, one, share, memory, cordoned)

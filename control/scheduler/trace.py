@@ -5,8 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from control.scheduler.state import WHOLE, Workload
+
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -59,22 +66,31 @@ class Trace:
         """Seconds from the first arrival to the last."""
         return self.jobs[-1].workload.created_at if self.jobs else 0.0
 
-    def load(self, devices: int) -> float:
-        """How many of so many devices the jobs would keep busy on average up to the last arrival if none waited."""
-        last = self.span
-        busy = sum(
-            job.workload.milli_devices / WHOLE * min(job.seconds, last - job.workload.created_at) for job in self.jobs
-        )
-        return busy / (devices * last) if devices and last else 0.0
+    def load(self, devices: int, factor: float = 1.0) -> float:
+        """How many of so many devices the jobs would keep busy on average up to the last arrival if none waited.
+
+        With a `factor` that is of the trace compressed so much.
+        """
+        if not devices or not self.span:
+            return 0.0
+        milli, seconds, ahead = self._work
+        return float((milli * np.minimum(seconds, ahead / factor)).sum()) / WHOLE / (devices * self.span / factor)
+
+    @cached_property
+    def _work(self) -> tuple[Floats, Floats, Floats]:
+        """For each job the thousandths of a device it asks for, its run, and the time left to the last arrival."""
+        milli = np.array([job.workload.milli_devices for job in self.jobs], dtype=np.float64)
+        seconds = np.array([job.seconds for job in self.jobs], dtype=np.float64)
+        return milli, seconds, self.span - np.array([job.workload.created_at for job in self.jobs], dtype=np.float64)
 
     def loading(self, devices: int, load: float) -> float:
         """The factor by which to compress the trace for it to load so many devices so much; 1.0 where it cannot."""
         low, high = 2.0**-20, 2.0**20
-        if not self.compressed(low).load(devices) < load < self.compressed(high).load(devices):
+        if not self.load(devices, low) < load < self.load(devices, high):
             return 1.0
         while high / low > 1.001:
             middle = math.sqrt(low * high)
-            low, high = (middle, high) if self.compressed(middle).load(devices) < load else (low, middle)
+            low, high = (middle, high) if self.load(devices, middle) < load else (low, middle)
         return math.sqrt(low * high)
 
     def after(self, share: float) -> Trace:

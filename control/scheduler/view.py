@@ -23,7 +23,19 @@ from control.kernel.store import Object, Store
 from control.scheduler.ask import wanted
 from control.scheduler.nodes import Cordon, Foreign, agents_wanted, excess_on, live_nodes
 from control.scheduler.rules import priorities_in, rules_of
-from control.scheduler.state import Broken, Eviction, Kind, Lease, Node, Phase, Piece, Snapshot, Workload
+from control.scheduler.state import (
+    WHOLE,
+    Broken,
+    Eviction,
+    Kind,
+    Lease,
+    Node,
+    Phase,
+    Piece,
+    Snapshot,
+    Workload,
+    owner_of,
+)
 from control.specs.cluster import Cluster
 from control.specs.gpu_policy import ClusterPolicy, ConfigMap
 from control.specs.queue import Queue
@@ -46,6 +58,7 @@ class _Status:
     nominated: tuple[Piece, ...] = ()
     evictions: int = 0
     failed_binds: int = 0
+    generation: int = 0
     waiting_since: float | None = None
 
 
@@ -71,6 +84,7 @@ class Memory:
     def __init__(self) -> None:
         self.foreign = Foreign()
         self._idle: dict[str, float] = {}
+        self._unbound: dict[str, float] = {}
         self._seen: dict[str, tuple[Workload, Workload]] = {}
         self._read: dict[tuple[str, str], tuple[int, Any]] = {}
 
@@ -84,15 +98,22 @@ class Memory:
             found.append(before[1])
         return found
 
-    def as_seen(self, workload: Workload, running: bool, bound: bool) -> Workload:
+    def as_seen(self, workload: Workload, running: bool, unbound_since: float | None) -> Workload:
         """The workload with what was seen of it; the same object as before while nothing changes."""
-        if (workload.running, workload.bound) == (running, bound):
+        now = (running, unbound_since is None, unbound_since or 0.0)
+        if _seen(workload) == now:
             return workload
         read, seen = self._seen.get(workload.name, (None, workload))
-        if read is not workload or (seen.running, seen.bound) != (running, bound):
-            seen = replace(workload, running=running, bound=bound)
+        if read is not workload or _seen(seen) != now:
+            seen = replace(workload, running=now[0], bound=now[1], unbound_since=now[2])
             self._seen[workload.name] = (workload, seen)
         return seen
+
+    def unbound_since(self, workloads: Iterable[Workload], groups: Mapping[str, bool], now: float) -> dict[str, float]:
+        """By group, since when Ray has not placed the groups of these leases; from now on where that is news."""
+        unplaced = [w.group for w in workloads if w.group and not groups.get(w.group)]
+        self._unbound = {group: self._unbound.get(group, now) for group in unplaced}
+        return self._unbound
 
     def idle_since(self, nodes: Iterable[Node], workloads: Iterable[Workload], now: float) -> Mapping[str, float]:
         """Since when each device and slice has been without a holder; from now on where that is news."""
@@ -119,13 +140,14 @@ def observe(store: Store, drive: Drive, now: float, devices: str, memory: Memory
     cordons = [one for one in memory.read(_of(stored, "Cordon"), _cordon) if not isinstance(one, Broken)]
     memory.keep(stored)
     declared = [node for cluster in clusters for node in cluster.spec.nodes]
-    nodes = live_nodes(declared, seen, cordons)
-    running = frozenset(groups) | _running(before.workloads, drive)
+    nodes = live_nodes(declared, seen, cordons, before.known_nodes)
+    running = frozenset(map(owner_of, groups)) | _running(before.workloads, drive)
+    unbound = memory.unbound_since(before.workloads, groups, now)
     return replace(
         before,
         idle_since=memory.idle_since(nodes, before.workloads, now),
         nodes=tuple(memory.foreign.settle(nodes, excess_on(nodes, seen, before.workloads), before.known_nodes, now)),
-        workloads=tuple(memory.as_seen(w, w.name in running, groups.get(w.name, True)) for w in before.workloads),
+        workloads=tuple(memory.as_seen(w, w.name in running, unbound.get(w.group)) for w in before.workloads),
         groups=groups,
         agents_wanted=agents_wanted(declared, seen, devices),
     )
@@ -178,7 +200,9 @@ def workload_of(stored: Object) -> Workload:
             raise
         asked = _holding(stored.name, status.lease)
     since = stored.created_at if status.waiting_since is None else status.waiting_since
-    said = {**vars(status), "waiting_since": since}
+    # What is asked for anew is tried anew.
+    failed_binds = status.failed_binds if status.generation == stored.generation else 0
+    said = {**vars(status), "waiting_since": since, "failed_binds": failed_binds, "generation": stored.generation}
     return replace(asked, revision=stored.revision, created_at=stored.created_at, **said)
 
 
@@ -193,9 +217,14 @@ def _holding(name: str, lease: Lease) -> Workload:
         device_memory=max((piece.device_memory for piece in lease.pieces), default=0),
         priority_class="training",
         created_at=0.0,
-        milli=min(piece.milli for piece in lease.pieces),
+        milli=min((piece.milli for piece in lease.pieces), default=WHOLE),
         preemptible=False,
+        readable=False,
     )
+
+
+def _seen(workload: Workload) -> tuple[bool, bool, float]:
+    return (workload.running, workload.bound, workload.unbound_since)
 
 
 def _running(workloads: Sequence[Workload], drive: Drive) -> frozenset[str]:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from control.scheduler.ask import refusals_when_empty
+from control.scheduler.claim import Claim
 from control.scheduler.preempt import victims_for
-from control.scheduler.refusal import refusals
+from control.scheduler.refusal import refusals, turned_away
 from control.scheduler.reservation import expected_end, reserve
 from control.scheduler.session import Session, turn_order
+from control.scheduler.slicing import least_milli
 from control.scheduler.state import Phase, Snapshot, Workload
 
 
@@ -51,16 +53,18 @@ def _held(workload: Workload, snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def _waiting(workload: Workload, session: Session, snapshot: Snapshot, stopped: tuple[str, ...]) -> Why:
-    never = refusals_when_empty(workload, snapshot.nodes)
-    nodes = tuple(
-        (node, rule or "would fit, but it is not its turn") for node, rule in refusals(workload, session.stock).items()
-    )
+    never = refusals_when_empty(workload, snapshot.nodes, snapshot.rules.layouts)
+    early = turned_away(workload, snapshot.rules, snapshot.now)
+    quota = session.quotas.refusal(workload, least_milli(workload))
+    fits = f"would fit, but {early or quota or 'it is not its turn'}"
+    nodes = tuple((node, rule or fits) for node, rule in refusals(workload, session.stock).items())
     if never:
         return Why((f"it can never be placed on these nodes: {'; '.join(never[:3])}",), nodes)
+    if early:
+        return Why((*stopped, early), nodes)
     pending = [w for w in snapshot.workloads if w.phase is Phase.PENDING]
     queue = [w.name for w in turn_order(pending, session, snapshot.now)]
     sentences = [f"it is number {queue.index(workload.name) + 1} of {len(queue)} who wait"]
-    quota = session.quotas.refusal(workload, workload.milli_devices)
     if quota:
         sentences.append(quota)
     sentences += _forecast(workload, session, snapshot.now)
@@ -87,14 +91,9 @@ def _remedy(workload: Workload, session: Session, snapshot: Snapshot) -> list[st
     """What a person could do: name those of lower classes that would make room."""
     if snapshot.rules.preemption:
         return []
-    priorities = snapshot.rules.priorities
-    mine = priorities.get(workload.priority_class, 0)
-    lower = [h for h in session.holders.values() if priorities.get(h.priority_class, 0) < mine and h.preemptible]
-
-    def priority(holder: Workload) -> int:
-        return priorities.get(holder.priority_class, 0)
-
-    victims = victims_for(workload, session.stock, lower, priority, snapshot.now, lambda gone: True)
+    claim = Claim(workload, session.quotas, snapshot.rules)
+    lower = [holder for holder in session.holders.values() if claim.may_take(holder)]
+    victims = victims_for(claim, session.stock, lower, snapshot.now)
     if not victims:
         return []
     return [f"preemption is off; with it {_few(sorted(v.name for v in victims))} would have to stop for it"]

@@ -26,7 +26,7 @@ from control.client import Client
 from control.kernel.home import Home, Settings
 from control.kernel.plan import PutSpec, Remove
 from control.kernel.recover import MARK, end_plane
-from control.kernel.store import Store
+from control.kernel.store import Object, Store
 from control.services import RAY_ENVIRONMENT
 from control.specs.document import Document
 from control.specs.load import load_text
@@ -74,7 +74,7 @@ class Bench:
                 self.client.delete("Workload", held.popleft()[0])
             began = time.perf_counter()
             self.client.apply([document])
-            while not is_placed(document.name):
+            while not self.is_placed(document.name):
                 if time.perf_counter() - began > READY_SECONDS:
                     raise TimeoutError(f"{document.name} has no placement group: {self.reason(document.name)}")
                 time.sleep(POLL_SECONDS)
@@ -92,8 +92,7 @@ class Bench:
         self.client.apply(documents)
         progress, gap = time.perf_counter(), 0.0
         while waiting:
-            leased = [o.name for o in self.client.get("Workload") if o.status.get("lease") and o.name in waiting]
-            placed = [name for name in leased if is_placed(name)]
+            placed = [o.name for o in self.client.get("Workload") if o.name in waiting and has_group(o)]
             now = time.perf_counter()
             gap = max(gap, now - progress)
             if placed:
@@ -117,6 +116,9 @@ class Bench:
             time.sleep(1.0)
         raise TimeoutError(f"the scheduler is not at rest after {SETTLE_SECONDS:.0f} s")
 
+    def is_placed(self, name: str) -> bool:
+        return has_group(self.client.get("Workload", name)[0])
+
     def reason(self, name: str) -> str:
         return str(self.client.get("Workload", name)[0].status.get("reason", "the scheduler has not seen it"))
 
@@ -128,10 +130,12 @@ def workloads(prefix: str, count: int) -> Iterator[tuple[Document, int]]:
         yield written("Workload", f"{prefix}-{number}", {"type": "batch", "devices": size}), size
 
 
-def is_placed(workload: str) -> bool:
+def has_group(workload: Object) -> bool:
+    """Whether Ray has placed the group of the workload's lease."""
     from ray._private.state import state
 
-    found = state.get_placement_group_by_name(f"workload:{workload}", "biplane")
+    group = workload.status.get("group")
+    found = state.get_placement_group_by_name(f"workload:{group}", "biplane") if group else None
     return found is not None and found["state"] == "CREATED"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.claims import DeviceInUse, claim, claims_in, forget, hold
+from actors.claims import DeviceInUse, claim, claims_in, forget, hold, note_slices
 
 ROOT = Path(__file__).parents[2]
 
@@ -240,10 +240,50 @@ def test_a_device_that_cannot_be_written_about_is_not_held(directory: Path, monk
     hold(directory, ["GPU-a", "GPU-b"], "step.mine").release()
 
 
+@pytest.mark.parametrize(
+    ("device", "small", "half"), [("GPU-a", "MIG-1", "MIG-2"), ("SIM-n-0", "SIM-MIG-n-0-1g.10gb-0", "SIM-MIG-n-0-x-4")]
+)
+def test_a_device_is_not_given_whole_beside_its_slices_nor_a_slice_beside_the_whole(
+    directory: Path, device: str, small: str, half: str
+) -> None:
+    note_slices(directory, {small: device, half: device})
+    with hold(directory, [device], "step.mine"), pytest.raises(DeviceInUse, match=rf"{device} is held by step\.mine"):
+        hold(directory, [small], "app.1")
+    with hold(directory, [small], "app.1"), hold(directory, [half], "app.2", shares=2):
+        with pytest.raises(DeviceInUse, match=rf"{device} is held by app\.1 .* and app\.2"):
+            hold(directory, [device], "step.mine")
+        assert [one.device for one in claims_in(directory)] == [small, half], "the device itself is held by nobody"
+    hold(directory, [device], "step.mine").release()
+
+
+def test_a_killed_holder_of_a_slice_frees_its_device_too(directory: Path) -> None:
+    note_slices(directory, {"MIG-1": "GPU-a"})
+    holder = Holder(directory, ["MIG-1"])
+    with pytest.raises(DeviceInUse, match=f"GPU-a is held by app.other \\(pid {holder.pid}\\)"):
+        hold(directory, ["GPU-a"], "step.mine")
+    holder.end()
+    hold(directory, ["GPU-a"], "step.mine").release()
+
+
+def test_who_holds_a_device_and_a_slice_of_it_does_not_wait_for_itself(directory: Path) -> None:
+    """An agent does, to take a device out of MIG mode."""
+    note_slices(directory, {"MIG-1": "GPU-a"})
+    hold(directory, ["MIG-1", "GPU-a"], "the agent").release()
+
+
+def test_on_which_device_a_slice_is_may_be_noted_over_and_over(directory: Path) -> None:
+    for _ in range(2):
+        note_slices(directory, {"MIG-GPU-a/1/0": "GPU-a"})
+    assert claims_in(directory) == ()
+    with hold(directory, ["MIG-GPU-a/1/0"], "app.1"), pytest.raises(DeviceInUse, match="GPU-a is held by app"):
+        hold(directory, ["GPU-a"], "step.mine")
+
+
 def test_a_slice_that_is_gone_leaves_no_file(directory: Path) -> None:
+    note_slices(directory, {"MIG-1": "GPU-a"})
     with hold(directory, ["MIG-1", "MIG-11"], "the agent"), hold(directory, ["MIG-2"], "app.1", shares=2):
         forget(directory, ["MIG-1", "MIG-2"])
-        assert [path.name for path in directory.iterdir()] == ["MIG-11"]
+        assert sorted(path.name for path in directory.iterdir()) == ["GPU-a", "MIG-11"]
 
 
 def test_who_gets_the_lock_of_a_file_that_is_gone_takes_the_file_that_others_see(

@@ -219,6 +219,18 @@ def test_a_slice_in_use_is_not_destroyed(simulated: NodeAgent, tmp_path: Path) -
     assert list((tmp_path / "claims").iterdir()) == [tmp_path / "claims" / FIRST], "slices that are gone leave no file"
 
 
+def test_whoever_claims_a_slice_after_a_report_keeps_others_from_the_whole_device(
+    simulated: NodeAgent, tmp_path: Path
+) -> None:
+    simulated.cut(order(SlicePlace("1g.10gb", 0)))
+    (one,) = seen(simulated).devices[0].slices
+    with (
+        hold(tmp_path / "claims", [one.uuid], "app.chat"),
+        pytest.raises(DeviceInUse, match=rf"{FIRST} is held by app\.chat"),
+    ):
+        hold(tmp_path / "claims", [FIRST], "step.train")
+
+
 def test_a_whole_device_in_use_does_not_change_its_mode(simulated: NodeAgent, tmp_path: Path) -> None:
     with (
         hold(tmp_path / "claims", [FIRST], "step.train"),

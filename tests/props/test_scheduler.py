@@ -146,7 +146,7 @@ def test_it_stays_so_when_nodes_go_come_and_change_and_workloads_come_and_go(
     found = settled(snapshot(first, early, **rules))  # type: ignore[arg-type]
     names = {w.name for w in late}
     survivors = [w for w in found.workloads if w.name not in names][::2]
-    groups = {w.name: True for w in survivors if w.name in found.groups}
+    groups = {w.group: True for w in survivors if w.group in found.groups}
     changed = replace(found, nodes=tuple(then), workloads=(*survivors, *late), groups=groups)
     assert_sound(settled(changed))
 

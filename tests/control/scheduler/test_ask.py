@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from control.scheduler.ask import ask_of, refusals_when_empty, wanted
-from control.scheduler.state import Ask, Device, Kind, Node, SliceProfile, Span, Workload
+from control.scheduler.state import Ask, Device, Kind, Node, Slice, SliceProfile, Span, Workload
 from control.specs.workload import SliceProfile as DeclaredProfile
 from control.specs.workload import WorkloadSpec
 
@@ -171,3 +171,50 @@ def test_a_slice_that_is_not_in_the_declared_layout_is_refused() -> None:
     assert refusals_when_empty(sliced("1g.10gb"), [cut], layouts) == (
         "a has the layout mixed, in which there is no 1g.10gb",
     )
+
+
+def test_a_slice_of_a_model_that_no_node_has_is_refused() -> None:
+    asked = replace(sliced("1g.10gb"), models=frozenset({"A100"}))
+    assert refusals_when_empty(asked, [replace(node("a"), carve=True)]) == ("a has H100-80GB, A100 is asked for",)
+
+
+def test_a_slice_that_is_too_small_is_refused_with_the_nearest_that_is_not() -> None:
+    cut = replace(node("a"), carve=True)
+    assert refusals_when_empty(replace(sliced("1g.10gb"), device_memory=9 * GIB), [cut]) == ()
+    assert refusals_when_empty(replace(sliced("1g.10gb"), device_memory=30 * GIB), [cut]) == (
+        "a has 1g.10gb slices with 9.6 GiB each, 30 GiB are asked for; 3g.40gb has enough",
+    )
+    assert refusals_when_empty(replace(sliced("1g.10gb"), device_memory=90 * GIB), [cut]) == (
+        "a has 1g.10gb slices with 9.6 GiB each, 90 GiB are asked for",
+    )
+
+
+def test_a_slice_needs_host_memory_too() -> None:
+    asked = replace(sliced("1g.10gb"), memory=16 * GIB)
+    assert refusals_when_empty(asked, [replace(node("a", memory=4), carve=True)]) == (
+        "a has 4 GiB of memory, 16 GiB are asked for",
+    )
+
+
+def test_there_are_no_more_slices_than_the_devices_can_be_cut_into() -> None:
+    asked = replace(sliced("3g.40gb"), devices=5, replicas=5)
+    told = ("the cluster has room for 4 such replicas, 5 are asked for",)
+    carved, declared = replace(node("a", 2), carve=True), replace(node("a", 2), layout="mixed")
+    layouts = {"mixed": {0: {"3g.40gb": 1}, -1: {"3g.40gb": 2}}}
+    assert refusals_when_empty(asked, [carved]) == told
+    assert refusals_when_empty(asked, [declared]) == told
+    assert refusals_when_empty(asked, [declared], layouts) == (told[0].replace("for 4", "for 3"),)
+    assert refusals_when_empty(replace(asked, devices=4, replicas=4), [carved]) == ()
+
+
+def test_who_would_do_with_a_slice_is_not_refused_because_no_device_is_whole() -> None:
+    device = Device("SIM-a-0", 80 * GIB, mig=True, slices=(Slice("1g.10gb", 0, "MIG-a"),))
+    cut = replace(node("a", 0), devices=(device,))
+    served = replace(job(1, Kind.INFERENCE, Span.NODE), latency_ms=50.0, profiles=(SliceProfile("1g.10gb", 40, 1, 0),))
+    assert refusals_when_empty(served, [cut]) == ()
+    assert refusals_when_empty(replace(served, latency_ms=30.0), [cut]) == ("a has 0 H100-80GB, 1 are asked for",)
+
+
+def test_a_slice_counts_with_its_part_of_the_device_that_has_it() -> None:
+    for profile, milli in (("1g.10gb", 125), ("7g.80gb", 1000), ("2g.12gb", 500), ("4g.24gb", 1000)):
+        assert wanted("s", WorkloadSpec(type="inference", slice=profile)).milli == milli

@@ -31,6 +31,11 @@ def test_nodes_are_in_the_order_of_their_names() -> None:
     assert (board.index("b"), board.index("c")) == (1, None)
 
 
+def test_two_nodes_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two nodes are called n0"):
+        Board.of([node("n0", node_id="old"), node("n1"), node("n0", node_id="new")])
+
+
 def test_what_is_taken_is_free_again_when_it_is_given() -> None:
     board = Board.of([node(devices=4, memory=64, cpu=8000)])
     piece = place(board, Ask(devices=2, cpu=3000, memory=16 * GIB))

@@ -82,7 +82,7 @@ def test_a_binding_that_fails_is_not_tried_for_ever_kai_848() -> None:
         plan = decide(now)
         now = after(now, plan)
         groups = dict.fromkeys(now.groups, False)
-        workloads = tuple(replace(w, bound=w.name not in groups) for w in now.workloads)
+        workloads = tuple(replace(w, bound=w.group not in groups) for w in now.workloads)
         tries += any(type(effect).__name__ == "EnsureGroup" for effect in plan.effects)
         now = replace(now, groups=groups, workloads=workloads, now=now.now + BIND_SECONDS + 1)
     (found,) = now.workloads

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from control.kernel.plan import EnsureGroup, PutSpec, PutStatus, Remove
+from control.kernel.plan import EndGroup, EnsureGroup, PutSpec, PutStatus, Remove
 from control.scheduler.ask import refusals_when_empty
 from control.scheduler.decide import decide
-from control.scheduler.state import TRANSITIONS, Eviction, Happening, Phase, Workload
+from control.scheduler.state import TRANSITIONS, Eviction, Happening, Phase, Span, Workload
 from tests.control.scheduler.world import GIB, after, by_name, leased, node, places, settled, snapshot, uuids, workload
 
 FULL = workload("full", devices=3, memory=48, priority="critical-inference")
@@ -181,7 +181,10 @@ def test_every_status_is_written_at_the_revision_that_was_seen() -> None:
     assert (record.revision, record.event) == (1, "Leased")
     (effect,) = plan.effects
     assert isinstance(effect, EnsureGroup)
-    assert (effect.group, effect.bundles) == ("w", (("id-n0", {"sim-gpu": 1.0}),))
+    (leased,) = after(snapshot([node()], [workload()]), plan).workloads
+    assert (effect.name, effect.group) == ("w", leased.group)
+    assert record.status["group"] == leased.group
+    assert effect.bundles == (("id-n0", {"sim-gpu": 1.0}),)
 
 
 def test_a_node_that_joins_changes_or_leaves_is_written_down_once() -> None:
@@ -253,9 +256,33 @@ def test_a_group_of_a_former_lease_goes_before_the_new_one_is_made() -> None:
     first = settled(snapshot([node()], [workload("w", 2)]))
     anew = replace(first, workloads=(workload("w", 3),))
     plan = decide(anew)
-    assert [type(effect).__name__ for effect in plan.effects] == ["EndGroup"]
-    second = decide(after(anew, plan))
-    assert [type(effect).__name__ for effect in second.effects] == ["EnsureGroup"]
+    end, ensure = plan.effects
+    assert (type(end).__name__, type(ensure).__name__) == ("EndGroup", "EnsureGroup")
+    assert (end.name, ensure.name) == ("w", "w")
+
+
+def test_a_group_of_a_former_lease_does_not_pass_for_that_of_the_new_one() -> None:
+    """The scheduler died after it had written the new lease down, before the group of the old one was ended."""
+    old = settled(snapshot([node()], [workload("w", 2)]))
+    new = settled(snapshot([node()], [workload("w", 3)]))
+    found = replace(new, groups=old.groups)
+    plan = decide(found)
+    assert [type(effect).__name__ for effect in plan.effects] == ["EndGroup", "EnsureGroup"]
+    assert settled(found).groups == new.groups
+
+
+def test_the_group_of_a_gang_that_lost_a_node_ends_after_its_grace_and_the_gang_waits_again() -> None:
+    nodes = [node("n0"), node("n1")]
+    (gang,) = leased(workload("gang", 8, span=Span.CLUSTER), nodes=nodes)
+    found = replace(snapshot(nodes[1:], [replace(gang, running=True)], now=9.0), groups={gang.group: True})
+    plan = decide(found)
+    assert plan.effects == ()
+    (told,) = after(found, plan).workloads
+    overdue = replace(found, workloads=(replace(told, running=True),), now=9.0 + gang.grace)
+    (effect,) = decide(overdue).effects
+    assert isinstance(effect, EndGroup)
+    ended = replace(overdue, workloads=(replace(told, running=False), workload("next", 4)), groups={})
+    assert places(settled(ended)) == {"next": "n1"}
 
 
 def test_a_group_that_no_lease_asks_for_is_removed() -> None:

@@ -14,7 +14,8 @@ from control.scheduler.mig import (
     arrangements,
     geometry_of,
     layouts,
-    memory_slices,
+    least_share,
+    most_memory,
     nearest_profile,
 )
 
@@ -146,10 +147,16 @@ def test_an_arrangement_leaves_as_many_profiles_a_start_as_it_can() -> None:
     assert arrange(H100, {"3g.20gb": 1}) is None
 
 
-def test_the_size_of_a_profile_is_known_without_its_device() -> None:
-    assert memory_slices("3g.71gb") == 4
-    assert memory_slices("1g.10gb") == 1, "two slices of an A100 with 40 GB, one of an H100"
-    assert memory_slices("9g.99gb") == 8
+def test_a_profile_is_the_least_part_of_a_device_that_it_is_anywhere() -> None:
+    assert least_share("3g.71gb") == 500
+    assert least_share("1g.10gb") == 125, "a quarter of an A100 with 40 GB, an eighth of an H100"
+    assert least_share("4g.24gb") == 1000, "all of an A30"
+    assert least_share("9g.99gb") == 1000
+
+
+def test_a_profile_has_the_most_memory_that_it_has_anywhere() -> None:
+    assert most_memory("1g.10gb") == 9856 << 20, "on an H100; 9728 MiB on an A100"
+    assert most_memory("9g.99gb") is None
 
 
 @pytest.mark.parametrize(

@@ -78,10 +78,10 @@ def leased(name: str, node: str, devices: int, milli: int = 1000) -> Workload:
 
 
 def test_a_declared_node_has_what_was_declared_until_its_agent_speaks() -> None:
-    node = only(*live_nodes([declared(rack="r7", labels={"biplane.io/mig": "dynamic"})], [simulated()]))
+    node = only(*live_nodes([declared(rack="r7")], [simulated()]))
     assert (node.name, node.node_id, node.resource, node.simulated) == ("sim-0", "id-0", "sim-gpu", True)
     assert [(device.uuid, device.memory) for device in node.devices][1] == ("SIM-sim-0-1", 80 * GIB)
-    assert (node.rack, node.cpu, node.memory, node.carve, node.cordon) == ("r7", 16000, 512 * GIB, True, "")
+    assert (node.rack, node.cpu, node.memory, node.carve, node.cordon) == ("r7", 16000, 512 * GIB, False, "")
     assert node.links[0] == ("X", "PIX", "SYS", "SYS") or node.links[0] == ("X", "PIX", "NODE", "NODE")
 
 
@@ -114,6 +114,76 @@ def test_before_its_agent_speaks_a_real_node_shows_what_ray_counts_and_takes_not
     assert [device.uuid for device in node.devices] == ["0", "1"]
     assert node.gpu_model == "H100"
     assert "not reported" in node.cordon
+
+
+def test_a_node_that_may_be_cut_takes_nothing_before_its_agent_says_how_it_is() -> None:
+    for labels in ({"biplane.io/mig": "dynamic"}, {"nvidia.com/mig.config": "halves"}):
+        one = declared(labels=labels)
+        assert "not reported" in only(*live_nodes([one], [simulated()])).cordon
+        assert only(*live_nodes([one], [simulated(report=NodeReport())])).cordon == ""
+
+
+@pytest.mark.parametrize("report", [None, NodeReport(error="NVML: driver not loaded")], ids=["no agent", "no driver"])
+def test_a_real_node_of_which_nothing_is_heard_keeps_what_was_known_and_takes_nothing(
+    report: NodeReport | None,
+) -> None:
+    """The scheduler was started again, or the agent was: leases on `GPU-a` stay where they are."""
+    known = live_nodes([], [replace(REAL, report=REPORT)])
+    (node,) = live_nodes([], [replace(REAL, report=report)], known=known)
+    assert node.cordon
+    assert replace(node, cordon="") == only(*known)
+
+
+CUT = NodeReport(
+    (
+        DeviceReport("SIM-sim-0-0", "H100-80GB", 80 * GIB, mig=True, slices=(SliceReport("1g.10gb", 0, "SIM-MIG-0"),)),
+        *(DeviceReport(f"SIM-sim-0-{index}", "H100-80GB", 80 * GIB) for index in (1, 2, 3)),
+    ),
+    declaration_of(declared()).links,
+    "pcie",
+)
+
+
+def test_a_simulated_node_that_was_cut_stays_so_and_takes_nothing_until_its_agent_speaks() -> None:
+    known = live_nodes([declared()], [simulated(report=CUT)])
+    (node,) = live_nodes([declared()], [simulated()], known=known)
+    assert "not reported" in node.cordon
+    assert replace(node, cordon="") == only(*known)
+
+
+def test_a_simulated_node_that_was_never_cut_is_used_before_its_agent_speaks() -> None:
+    known = live_nodes([declared()], [simulated(report=NodeReport())])
+    assert live_nodes([declared()], [simulated()], known=known) == known
+
+
+def test_a_node_that_is_declared_otherwise_is_not_as_it_was_known() -> None:
+    known = live_nodes([declared()], [simulated(report=CUT)])
+    node = only(*live_nodes([declared(gpus=2)], [simulated()], known=known))
+    assert [(device.uuid, device.mig) for device in node.devices] == [("SIM-sim-0-0", False), ("SIM-sim-0-1", False)]
+
+
+def test_the_cordon_of_a_device_that_was_lifted_is_not_among_what_was_known() -> None:
+    known = live_nodes([declared()], [simulated()], [Cordon("SIM-sim-0-2", "it hums")])
+    assert known[0].devices[2].cordon
+    assert [device.cordon for device in live_nodes([declared()], [simulated()], known=known)[0].devices] == [""] * 4
+
+
+def test_of_two_ray_nodes_with_one_name_the_known_one_counts_and_takes_nothing_new() -> None:
+    """A raylet was ended and its successor is there before Ray has noticed."""
+    (known,) = live_nodes([declared()], [simulated(node_id="id-9", report=CUT)])
+    both = [simulated(node_id="id-1", report=NodeReport()), simulated(node_id="id-9", report=CUT)]
+    for seen in (both, both[::-1]):
+        (node,) = live_nodes([declared()], seen, known=[known])
+        assert node == replace(known, cordon="2 Ray nodes are called sim-0")
+    assert only(*live_nodes([declared()], both)).node_id == "id-1", "the first by id where none is known"
+    (node,) = live_nodes([declared()], both[:1], known=[known])
+    assert (node.node_id, node.cordon) == ("id-1", "")
+
+
+def test_of_two_real_nodes_with_one_label_only_one_is_used() -> None:
+    views = [NodeView(name, {"biplane.io/node": "gpu"}, {"GPU": 2.0}, report=REPORT) for name in ("id-1", "id-0")]
+    (node,) = live_nodes([], views)
+    assert (node.name, node.node_id, node.cordon) == ("gpu", "id-0", "2 Ray nodes are called gpu")
 
 
 def test_a_node_without_devices_needs_no_agent_to_be_used() -> None:

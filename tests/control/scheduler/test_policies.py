@@ -8,8 +8,8 @@ import pytest
 
 from control.scheduler import batch, inference, training
 from control.scheduler.answer import Answer, Placed, Refused
-from control.scheduler.inference import sufficient_slices
 from control.scheduler.policies import POLICIES
+from control.scheduler.slicing import sufficient_slices
 from control.scheduler.state import Kind, Node, Sharing, SliceProfile, Span, Workload
 from control.scheduler.stock import Stock
 from control.scheduler.topology import links_for
@@ -86,9 +86,9 @@ def test_elastic_training_takes_as_many_devices_as_there_are_down_to_its_least()
 
 
 PROFILES = (
-    SliceProfile("3g.40gb", 20.0, 50.0, 40 * GIB),
-    SliceProfile("2g.20gb", 40.0, 20.0, 20 * GIB),
-    SliceProfile("1g.10gb", 90.0, 8.0, 10 * GIB),
+    SliceProfile("3g.40gb", 20.0, 50.0, 38 * GIB),
+    SliceProfile("2g.20gb", 40.0, 20.0, 19 * GIB),
+    SliceProfile("1g.10gb", 90.0, 8.0, 9 * GIB),
 )
 
 
@@ -130,7 +130,7 @@ def test_who_names_a_slice_gets_that_slice_or_waits_for_it() -> None:
     assert where(inference.place(served(slice="3g.40gb"), both)) == [("m", 1)]
     refused = inference.place(served(slice="1g.10gb"), both)
     assert isinstance(refused, Refused)
-    assert (refused.why(), refused.slice) == ("no 1g.10gb slice is free", "1g.10gb")
+    assert (refused.why(), refused.slice) == ("m has no 1g.10gb slice; w has no 1g.10gb slice", "1g.10gb")
 
 
 def test_slices_are_taken_from_the_fullest_device() -> None:
@@ -172,3 +172,11 @@ def test_a_model_is_recognised_in_what_the_driver_calls_it() -> None:
     answer = training.place(workload(models=frozenset(["A100", "H200"])), stock(real))
     assert isinstance(answer, Refused)
     assert answer.why() == "real has NVIDIA H100 80GB HBM3, A100 or H200 is asked for"
+
+
+def test_what_is_placed_counts_with_what_it_takes_of_devices() -> None:
+    slices = inference.place(served(latency_ms=50.0), stock(sliced("m", "3g.40gb")))
+    whole = training.place(workload(devices=3), stock(node()))
+    assert isinstance(slices, Placed)
+    assert isinstance(whole, Placed)
+    assert (slices.milli, whole.milli) == (500, 3000)

@@ -96,7 +96,7 @@ def test_a_slice_in_use_is_never_in_the_way_of_anybody_however_urgent() -> None:
 def test_a_whole_device_is_cut_last() -> None:
     assert cuts([whole("d0"), sheet("d1", "7g.80gb 0")], wants("a", "1g.10gb"))["d1"][0] == ["7g.80gb at 0"]
     found = plan_recuts([whole("d0", "a"), whole("d1"), whole("d2")], [wants("b", "3g.40gb")], {})
-    assert found.cuts == (Recut("d1", True, (), (Placed("3g.40gb", 4),), "3g.40gb at 4 for b"),)
+    assert found.cuts == (Recut("d1", True, (), (Placed("3g.40gb", 4),), "3g.40gb at 4 for b", serves=("b",)),)
 
 
 def test_what_was_just_made_or_given_back_is_left_alone() -> None:

@@ -148,6 +148,127 @@ def test_a_tenant_claims_its_quota_back_from_who_borrowed_it() -> None:
     assert len(places(found)) == 2
 
 
+def test_no_more_is_claimed_back_than_was_borrowed() -> None:
+    queues = (Queue("all"), Queue("ours", "all", 8), Queue("theirs", "all", 4))
+    singles = [workload(f"w{i}", queue="theirs") for i in range(6)]
+    held = leased(*singles, nodes=[node(devices=8)], queues=queues)
+    claim = workload("claim", 8, queue="ours", created_at=1.0)
+    found = settled(snapshot([node(devices=8), node("n1", 4)], [*held, claim], queues=queues, preemption=True))
+    assert len(places(found)) == 6, "two stop, and eight devices of one node are still not free"
+
+
+def test_elastic_training_claims_back_its_least_and_leaves_the_others_their_own() -> None:
+    queues = (Queue("all"), Queue("ours", "all", 4), Queue("theirs", "all", 4))
+    singles = [workload(f"w{i}", queue="theirs") for i in range(8)]
+    held = leased(*singles, nodes=[node(devices=8)], queues=queues)
+    elastic = workload("elastic", 8, least=2, queue="ours", created_at=1.0)
+    found = settled(snapshot([node(devices=8)], [*held, elastic], queues=queues, preemption=True))
+    assert (len(uuids(by_name(found)["elastic"])), len(places(found))) == (2, 7)
+
+
+def test_elastic_training_with_more_devices_than_quota_still_makes_lower_work_of_its_queue_stop() -> None:
+    queues = (Queue("ours", quota=4),)
+    singles = [workload(f"w{i}", priority=LOW, queue="ours") for i in range(4)]
+    held = leased(*singles, nodes=[node()], queues=queues)
+    elastic = workload("elastic", 8, least=2, queue="ours", created_at=1.0)
+    found = settled(snapshot([node()], [*held, elastic], queues=queues, preemption=True))
+    assert len(uuids(by_name(found)["elastic"])) == 2
+
+
+def test_the_quota_that_victims_give_back_is_for_whom_they_stopped() -> None:
+    """The first of two victims has stopped: it does not get its quota back on another node while the second stops."""
+    queues = (Queue("all"), Queue("ours", "all", 4), Queue("theirs", "all", 4))
+    nodes = [node(), node("n1"), node("n2", 2)]
+    held = leased(*(workload(f"w{i}", 2, queue="theirs") for i in range(4)), nodes=nodes[:2], queues=queues)
+    claim = workload("claim", 4, queue="ours", created_at=1.0)
+    told = snapshot(nodes, [*held, claim], queues=queues, preemption=True, now=5.0)
+    told = after(told, decide(told))
+    slow = next(w.name for w in told.workloads if w.eviction)
+    still = tuple(replace(w, running=w.name == slow) if w.eviction else w for w in told.workloads)
+    found = after(told, decide(replace(told, workloads=still, now=6.0)))
+    assert sum(w.eviction is not None for w in found.workloads) == 1
+    assert len(places(found)) == 3
+
+
+def test_two_of_one_shape_have_victims_of_their_own() -> None:
+    nodes = [node("a", 1), node("b", 1)]
+    held = leased(*(workload(f"low{i}", priority=LOW) for i in range(2)), nodes=nodes)
+    high = [workload(f"high{i}", priority=HIGH) for i in range(2)]
+    before = snapshot(nodes, [*held, *high], preemption=True)
+    told = after(before, decide(before))
+    assert all(w.eviction for w in told.workloads if w.priority_class == LOW)
+
+
+def test_whoever_others_stop_for_takes_what_comes_free_before() -> None:
+    held = holding(workload("low", 1, priority=LOW), devices=1)
+    before = snapshot([node(devices=1)], [*held, workload("high", priority=HIGH)], preemption=True)
+    told = after(before, decide(before))
+    busy = tuple(replace(w, running=w.name == "low") for w in told.workloads)
+    joined = replace(told, workloads=busy, nodes=(node(devices=1), node("n1", 1)))
+    found = after(joined, decide(joined))
+    assert places(found)["high"] == "n1"
+
+
+def test_what_was_freed_on_a_node_that_is_cordoned_since_is_given_to_nobody() -> None:
+    held = holding(workload("low", 4, priority=LOW), devices=4)
+    told = snapshot([node()], [*held, workload("high", 4, priority=HIGH)], preemption=True)
+    told = after(told, decide(told))
+    assert by_name(told)["high"].nominated
+    cordoned = replace(told, nodes=(replace(node(), cordon="by hand"), node("n1")))
+    assert places(settled(cordoned))["high"] == "n1"
+
+
+def test_what_was_freed_for_a_workload_that_asks_for_something_else_since_is_not_given_to_it() -> None:
+    held = holding(workload("low", 4, priority=LOW), devices=4)
+    told = snapshot([node()], [*held, workload("high", 4, priority=HIGH)], preemption=True)
+    told = after(told, decide(told))
+    changed = tuple(replace(w, devices=2) if w.name == "high" else w for w in told.workloads)
+    found = by_name(settled(replace(told, workloads=changed)))
+    assert len(uuids(found["high"])) == 2
+
+
+def test_a_gang_is_not_starved_of_its_quota_by_a_stream_of_small_work() -> None:
+    queues = (Queue("ours", quota=4),)
+    held = leased(*(workload(f"w{i}", queue="ours") for i in range(4)), nodes=[node()], queues=queues)
+    gang = workload("gang", 4, queue="ours", created_at=1.0)
+    small = workload("small", queue="ours", created_at=2.0, priority=HIGH)
+    for now, served in ((500.0, True), (1001.0, False)):
+        before = snapshot([node()], [*held[1:], gang, small], queues=queues, patience=1000.0, now=now)
+        found = by_name(settled(before))["small"]
+        assert (found.lease is not None) is served
+    assert found.reason == "waits behind gang, which has waited long enough for the same quota"
+
+
+def test_who_went_ahead_of_every_class_is_not_stopped_in_the_same_round() -> None:
+    old = workload("old", 4, priority=LOW)
+    urgent = workload("urgent", 4, priority=HIGH, created_at=900.0)
+    before = snapshot([node()], [old, urgent], now=1000.0, patience=999.0, preemption=True)
+    found = by_name(after(before, decide(before)))
+    assert (found["old"].phase, found["old"].eviction) == (Phase.LEASED, None)
+
+
+def test_who_holds_through_a_queue_that_is_gone_can_be_preempted() -> None:
+    held = holding(workload("low", 8, priority=LOW, queue="gone"))
+    high = workload("high", 8, priority=HIGH)
+    found = settled(snapshot([node(devices=8)], [*held, high], queues=(Queue("other"),), preemption=True))
+    assert list(places(found)) == ["high"]
+
+
+def test_elastic_training_at_its_quota_does_not_start_again_for_nothing() -> None:
+    queues = (Queue("ours", quota=2),)
+    before = settled(
+        snapshot([node(devices=8)], [workload("w", 4, least=1, queue="ours", checkpoints=True)], queues=queues)
+    )
+    assert not decide(replace(before, now=601.0)).records
+
+
+def test_elastic_training_grows_although_somebody_waits_whom_no_device_helps() -> None:
+    small = settled(snapshot([node(devices=2)], [workload("w", 4, least=1, checkpoints=True)]))
+    for waits, size in ((workload("hopeless", 16), 4), (workload("next", 7), 2)):
+        grown = replace(small, nodes=(node(devices=8),), workloads=(*small.workloads, waits), now=601.0)
+        assert len(uuids(by_name(settled(grown))["w"])) == size
+
+
 def test_elastic_training_gets_no_more_than_its_quota() -> None:
     queues = (Queue("ours", quota=3),)
     found = settled(snapshot([node(devices=8)], [workload("w", 8, least=1, queue="ours")], queues=queues))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from control.kernel.ids import StepName
-from control.kernel.plan import EnsureGroup, EnsureStep, PutSpec, PutStatus
+from control.kernel.plan import EnsureAgent, EnsureGroup, EnsureStep, PutSpec, PutStatus
 from control.kernel.present import AppState, NodeView
 from control.kernel.store import Object, Store
 from control.scheduler import view
@@ -17,7 +17,7 @@ from control.scheduler.actor import Scheduler
 from control.scheduler.nodes import LASTING_SECONDS
 from control.scheduler.state import Eviction, Kind, Lease, Phase, Piece, Snapshot, Workload
 from control.scheduler.view import Memory, known_nodes, observe
-from control.specs.inventory import DeviceReport, NodeReport
+from control.specs.inventory import DeviceReport, NodeReport, SliceReport
 from control.specs.load import load_text
 from control.specs.step import StepRequest
 from tests.fakes.drive import FakeDrive, simulated_node
@@ -128,6 +128,20 @@ def asking(name: str) -> dict[str, Any]:
     return spec
 
 
+def with_slice(name: str, profile: str) -> dict[str, Any]:
+    spec = asking(name)
+    return {**spec, "spec": {**spec["spec"], "devices": 1, "slice": profile}}
+
+
+def turn(scheduler: Scheduler, store: Store, drive: FakeDrive) -> None:
+    """A pass, and everything that it asks for but new agents."""
+    plan = scheduler.decide(scheduler.observe(store, 6.0))
+    store.commit(plan.records, who="scheduler", now=6.0)
+    for effect in plan.effects:
+        if not isinstance(effect, EnsureAgent):
+            drive.act(effect)
+
+
 def look(store: Store, drive: FakeDrive | None = None, now: float = 6.0, memory: Memory | None = None) -> Snapshot:
     return observe(store, drive or FakeDrive(simulated_node()), now, "/state/devices", memory or Memory())
 
@@ -146,7 +160,15 @@ def test_a_workload_that_waits_is_what_was_applied() -> None:
 
 def test_what_the_scheduler_wrote_of_a_workload_is_read_back() -> None:
     store = stored(WORKLOAD)
-    hold(store, "mine", eviction={"by": "boss", "deadline": 9.0}, evictions=2, failed_binds=1, waiting_since=4.25)
+    hold(
+        store,
+        "mine",
+        eviction={"by": "boss", "deadline": 9.0},
+        evictions=2,
+        failed_binds=1,
+        generation=1,
+        waiting_since=4.25,
+    )
     mine = the(look(store))
     assert (mine.phase, mine.lease) == (Phase.LEASED, Lease((PIECE,), 4.5))
     assert (mine.eviction, mine.evictions, mine.failed_binds) == (Eviction("boss", 9.0), 2, 1)
@@ -172,10 +194,63 @@ def test_a_group_that_ray_has_not_placed_is_running_and_not_bound() -> None:
     store, drive = stored(WORKLOAD), FakeDrive(simulated_node())
     hold(store, "mine")
     drive.places = False
-    drive.act(EnsureGroup(kind="Workload", name="mine", reason="test", group="mine", bundles=(("a", {"sim-gpu": 2}),)))
+    group = the(look(store, drive)).group
+    drive.act(EnsureGroup(kind="Workload", name="mine", reason="test", group=group, bundles=(("a", {"sim-gpu": 2}),)))
     found = look(store, drive)
     assert (the(found).running, the(found).bound) == (True, False)
-    assert found.groups == {"mine": False}
+    assert found.groups == {group: False}
+
+
+def test_a_group_of_another_lease_is_alive_and_holds_nothing_of_this_one() -> None:
+    store, drive = stored(WORKLOAD), FakeDrive(simulated_node())
+    hold(store, "mine")
+    drive.act(EnsureGroup(kind="Workload", name="mine", reason="test", group="mine:0000", bundles=()))
+    assert (the(look(store, drive)).running, the(look(store, drive)).bound) == (True, False)
+
+
+def test_since_when_a_lease_waits_for_its_group_is_counted_anew_for_every_group_and_by_every_life() -> None:
+    store, drive, memory = stored(WORKLOAD), FakeDrive(simulated_node()), Memory()
+    hold(store, "mine")
+    assert [the(look(store, drive, now, memory)).unbound_since for now in (50.0, 60.0)] == [50.0, 50.0]
+    assert the(look(store, drive, 70.0, Memory())).unbound_since == 70.0
+    hold(store, "mine", replace(PIECE, node_id="b" * 8))
+    assert the(look(store, drive, 80.0, memory)).unbound_since == 80.0
+    group = the(look(store, drive)).group
+    drive.act(EnsureGroup(kind="Workload", name="mine", reason="test", group=group, bundles=()))
+    bound = the(look(store, drive, 90.0, memory))
+    assert (bound.bound, bound.unbound_since) == (True, 0.0)
+
+
+def test_a_workload_that_is_asked_for_anew_has_not_failed_to_bind_yet() -> None:
+    store = stored(WORKLOAD)
+    say(store, "mine", phase="Pending", reason="", failed_binds=5, generation=1)
+    assert the(look(store)).failed_binds == 5
+    put(store, "Workload", "mine", {**asking("mine"), "metadata": {"name": "mine", "labels": {"try": "again"}}})
+    assert the(look(store)).failed_binds == 0
+
+
+def test_the_scheduler_that_is_started_again_evicts_nobody_before_the_agents_have_spoken() -> None:
+    """With real devices and with slices: their names are only in the reports of agents that nobody has asked yet."""
+    slices = (SliceReport("1g.10gb", 0, "SIM-MIG-sim-0-0-1g.10gb-0"),)
+    found = [DeviceReport(f"SIM-sim-0-{index}", "H100-80GB", 80 * GIB) for index in range(8)]
+    found[0] = replace(found[0], mig=True, slices=slices)
+    real = NodeView("f" * 20, {"biplane.io/node": "gpu-3"}, {"GPU": 2.0, "CPU": 8.0, "memory": 64.0 * GIB})
+    store, drive = stored(CLUSTER), FakeDrive(simulated_node(), real)
+    drive.hear("a" * 8, NodeReport(tuple(found)))
+    drive.hear("f" * 20, NodeReport(tuple(DeviceReport(f"GPU-{i}", "NVIDIA H100 80GB HBM3", 80 * GIB) for i in (0, 1))))
+    turn(Scheduler(drive), store, drive)
+    put(store, "Workload", "real", asking("real"))
+    put(store, "Workload", "sliced", with_slice("sliced", "1g.10gb"))
+    turn(Scheduler(drive), store, drive)
+    held = {w.name: w.lease for w in look(store, drive).workloads}
+    assert all(held.values())
+    drive.hear("a" * 8, None)
+    drive.hear("f" * 20, None)
+    put(store, "Workload", "late", asking("late"))
+    turn(Scheduler(drive), store, drive)
+    now = look(store, drive)
+    assert {w.name: w.lease for w in now.workloads} == {**held, "late": None}
+    assert not any(w.eviction for w in now.workloads)
 
 
 def test_the_workload_of_a_step_runs_while_any_attempt_lives() -> None:
@@ -273,7 +348,8 @@ def test_a_holder_whose_spec_is_no_longer_valid_keeps_what_it_holds() -> None:
     store, drive = stored(CLUSTER), FakeDrive(simulated_node())
     put(store, "Workload", "odd", {"spec": {"devices": "many"}})
     hold(store, "odd")
-    drive.act(EnsureGroup(kind="Workload", name="odd", reason="test", group="odd", bundles=(("a", {"sim-gpu": 2}),)))
+    group = the(look(store, drive), "odd").group
+    drive.act(EnsureGroup(kind="Workload", name="odd", reason="test", group=group, bundles=(("a", {"sim-gpu": 2}),)))
     drive.hear("a" * 8, NodeReport())
     scheduler = Scheduler(drive)
     found = scheduler.observe(store, 6.0)
@@ -281,6 +357,25 @@ def test_a_holder_whose_spec_is_no_longer_valid_keeps_what_it_holds() -> None:
     plan = scheduler.decide(found)
     assert plan.effects == ()
     assert [record.kind for record in plan.records] == ["Node"]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (replace(PIECE, cpu=4000, memory=0),),
+        (PIECE, replace(PIECE, node="sim-1", devices=("SIM-sim-1-0",), memory=GIB)),
+        (replace(PIECE, devices=("SIM-MIG-0",), milli=125, profile="1g.10gb"),),
+        (),
+    ],
+    ids=["cpu", "uneven gang", "slice", "nothing"],
+)
+def test_a_holder_whose_spec_cannot_be_read_holds_what_it_holds_whatever_that_is(pieces: tuple[Piece, ...]) -> None:
+    store = stored(CLUSTER)
+    put(store, "Workload", "odd", {"spec": {"devices": "many"}})
+    bodies = [{**vars(piece), "devices": list(piece.devices)} for piece in pieces]
+    say(store, "odd", phase="Leased", reason="here", lease={"pieces": bodies, "since": 4.5})
+    odd = the(look(store), "odd")
+    assert (odd.readable, odd.lease) == (False, Lease(pieces, 4.5))
 
 
 def test_a_status_of_another_form_counts_as_none() -> None:

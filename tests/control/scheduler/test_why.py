@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from control.scheduler.decide import decide
-from control.scheduler.state import Lease, Queue
+from control.scheduler.state import Kind, Lease, Queue
 from control.scheduler.why import Why, why
-from tests.control.scheduler.world import after, leased, node, settled, snapshot, workload
+from tests.control.scheduler.world import after, leased, node, settled, sliced, snapshot, workload
 
 HIGH, LOW = "critical-inference", "batch-scoring"
 NODES = [node("a", 4), node("b", 2)]
@@ -75,3 +76,31 @@ def test_who_runs_says_how_often_it_was_stopped_and_when_it_says_that_it_ends() 
 def test_there_is_nothing_to_say_of_what_nobody_knows() -> None:
     with pytest.raises(KeyError):
         why("nobody", snapshot(NODES, []))
+
+
+def test_who_asks_for_a_slice_hears_of_slices() -> None:
+    nodes = [sliced("cut", "1g.10gb"), node("whole", 2)]
+    asks = [workload(name, slice="1g.10gb", milli=125, priority=HIGH, created_at=n) for n, name in enumerate("ab")]
+    found = why("b", settled(snapshot(nodes, asks)))
+    assert dict(found.nodes) == {
+        "cut": "cut has 0 of its 1 1g.10gb slices free",
+        "whole": "whole has no 1g.10gb slice",
+    }
+
+
+@pytest.mark.parametrize(
+    ("why_not", "says"),
+    [({"priority": "typo"}, "no priority class"), ({"failed_binds": 5}, "apply it again")],
+    ids=["class", "binds"],
+)
+def test_who_is_turned_away_hears_that_and_not_that_it_is_others_turn(why_not: dict[str, Any], says: str) -> None:
+    found = why("w", settled(snapshot([node()], [workload("w", kind=Kind.TRAINING, **why_not)])))
+    assert len(found.sentences) == 1
+    assert says in found.sentences[0]
+    assert dict(found.nodes)["n0"] == f"would fit, but {found.sentences[0]}"
+
+
+def test_a_node_where_only_the_quota_is_missing_says_so() -> None:
+    queues = (Queue("ours", quota=0),)
+    found = why("w", settled(snapshot([node()], [workload("w", queue="ours")], queues=queues)))
+    assert dict(found.nodes)["n0"].startswith("would fit, but queue ours uses 0 of its 0 devices")

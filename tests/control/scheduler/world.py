@@ -22,6 +22,7 @@ from control.scheduler.state import (
     Slice,
     Snapshot,
     Workload,
+    owner_of,
 )
 
 GIB = 1 << 30
@@ -119,8 +120,11 @@ def after(before: Snapshot, plan: Plan) -> Snapshot:
             case _:
                 pass
     workloads = tuple(_with(w, statuses[w.name]) if w.name in statuses else w for w in before.workloads)
-    groups = {name: ready for name, ready in groups.items() if name not in {w.name for w in workloads if w.eviction}}
-    workloads = tuple(replace(w, running=w.name in groups, bound=groups.get(w.name, True)) for w in workloads)
+    groups = {name: ready for name, ready in groups.items() if name not in {w.group for w in workloads if w.eviction}}
+    running = set(map(owner_of, groups))
+    workloads = tuple(
+        replace(w, running=w.name in running, bound=not w.group or groups.get(w.group, False)) for w in workloads
+    )
     return replace(before, workloads=workloads, known_nodes=tuple(known.values()), groups=groups)
 
 
