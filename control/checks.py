@@ -22,6 +22,7 @@ from control.scheduler.queue import Quotas
 from control.scheduler.queue_faults import overcommitment, quota_faults, tree_faults
 from control.scheduler.rules import rules_of
 from control.scheduler.sharing import sharing_faults, sharing_note
+from control.scheduler.slicing import least_milli
 from control.scheduler.state import WHOLE, Kind, Node, Rules
 from control.scheduler.view import known_nodes
 from control.specs.base import Manifest
@@ -220,14 +221,13 @@ def _capacity(document: Document, around: Surroundings, idle: Quotas) -> Iterato
     for ask in asks_of(document, around.steps):
         workload, sharing = ask.workload, around.rules.sharing
         size = _size(workload)
-        milli = (workload.least or workload.devices) * workload.milli
         if workload.milli < WHOLE and sharing.replicas < 2:
             expected = "whole devices, or a ClusterPolicy whose devicePlugin.config has a default"
             yield Fault(ask.path, f"{size}, but devices are not shared here", expected)
         elif workload.milli < WHOLE and workload.kind is not Kind.INFERENCE and not sharing.training:
             expected = "whole devices, or timeSlicing with training: true"
             yield Fault(ask.path, f"{size} for {workload.kind.value}: shared devices are for inference", expected)
-        elif over_quota := idle.refusal(workload, milli):
+        elif over_quota := idle.refusal(workload, least_milli(workload)):
             yield Fault(ask.path, over_quota)
         elif never := refusals_when_empty(workload, around.nodes, around.rules.layouts):
             models = {node.gpu_model for node in around.nodes if node.devices}

@@ -34,6 +34,10 @@ class Claim:
         """The workload with what the quotas let it have once these are gone."""
         return admitted(self._without(gone), self.workload)[0]
 
+    def admits(self, milli: int, gone: Sequence[Workload]) -> bool:
+        """Whether the quotas let it have so many thousandths of a device once these are gone."""
+        return not self._without(gone).refusal(self.workload, milli)
+
     def priority(self, workload: Workload) -> int:
         return self.rules.priorities.get(workload.priority_class, 0)
 

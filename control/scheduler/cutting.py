@@ -7,14 +7,13 @@ agents and holders that have to leave. An order for somebody who waits stands un
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from control.kernel.plan import CutDevice
-from control.scheduler.carving import carve
 from control.scheduler.layout import EVERY
 from control.scheduler.ordered import Ordered
 from control.scheduler.repartition import Recut, plan_layout
-from control.scheduler.session import ITS_OWN_SAKE, Session, evicted
+from control.scheduler.session import ITS_OWN_SAKE, evicted
 from control.scheduler.sheets import Holders, closed, holders_of, order_of, sheet_of
 from control.scheduler.state import Device, Node, Phase, Snapshot, Workload
 
@@ -50,13 +49,6 @@ def cut_as_declared(workloads: tuple[Workload, ...], snapshot: Snapshot) -> Decl
             for w in workloads
         ),
     )
-
-
-def cut_on_demand(workloads: Iterable[Workload], session: Session, snapshot: Snapshot) -> tuple[CutDevice, ...]:
-    """Orders for nodes that may be cut on demand, for those who still wait and whom the quotas would let in."""
-    workloads = tuple(workloads)
-    calm = replace(snapshot, rules=replace(snapshot.rules, preemption=False))
-    return effects_of(carve(workloads, session, calm, {}).orders, snapshot.nodes, workloads)
 
 
 def standing(nodes: Iterable[Node], ordered: Iterable[Ordered], now: float) -> dict[str, Ordered]:

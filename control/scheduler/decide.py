@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 
 from control.kernel.plan import Effect, EndGroup, EnsureAgent, EnsureGroup, Plan, PutSpec, PutStatus, Record, Remove
-from control.scheduler.cutting import cut_as_declared, cut_on_demand
+from control.scheduler.carving import carve
+from control.scheduler.cutting import cut_as_declared, effects_of, standing
 from control.scheduler.elastic import grow
 from control.scheduler.hold import hold, is_what_it_asks_for
+from control.scheduler.ordered import Ordered
 from control.scheduler.session import Session
+from control.scheduler.sheets import closed
 from control.scheduler.state import WHOLE, Lease, Node, Phase, Snapshot, Workload, owner_of
 
 DEFAULT_PRIORITIES: Mapping[str, int] = {"critical-inference": 100, "training": 50, "batch-scoring": 10}
@@ -21,7 +24,9 @@ def decide(snapshot: Snapshot) -> Plan:
     now = snapshot.now
     nodes = {node.name: node for node in snapshot.nodes}
     held = [hold(w, nodes, now) if w.phase.holds_devices else w for w in snapshot.workloads]
-    declared = cut_as_declared(tuple(held), snapshot)
+    ordered = standing(snapshot.nodes, (one for node in snapshot.known_nodes for one in node.cuts), now)
+    reasons = {device: one.reason for device, one in ordered.items()}
+    declared = cut_as_declared(tuple(held), replace(snapshot, nodes=closed(snapshot.nodes, reasons)))
     held = list(declared.workloads)
     session = Session.of(declared.nodes, snapshot.rules, held, now)
     settled = {w.name: w for w in held} | session.holders
@@ -29,10 +34,13 @@ def decide(snapshot: Snapshot) -> Plan:
     settled |= {w.name: w for w in session.settle(waiting, now)}
     pending = [w for w in settled.values() if w.phase is Phase.PENDING]
     settled |= {w.name: w for w in grow(session, pending, now)}
+    carved = carve(settled.values(), session, snapshot, ordered)
+    settled |= {w.name: w for w in carved.leaving}
+    ordered |= carved.orders
     before = {w.name: w for w in snapshot.workloads}
     changed = tuple(_status(w) for name, w in sorted(settled.items()) if w != before[name])
-    cuts = declared.orders + cut_on_demand(settled.values(), session, snapshot)
-    return Plan(_inventory(snapshot) + changed, _agents(snapshot) + _groups(settled.values(), snapshot) + cuts)
+    cuts = declared.orders + effects_of(ordered, snapshot.nodes, settled.values())
+    return Plan(_inventory(snapshot, ordered) + changed, _agents(snapshot) + _groups(settled.values(), snapshot) + cuts)
 
 
 def _without_stale_promise(workload: Workload) -> Workload:
@@ -110,10 +118,11 @@ def _status(workload: Workload) -> Record:
     )
 
 
-def _inventory(snapshot: Snapshot) -> tuple[Record, ...]:
-    """Write down which nodes there are, for `biplane get nodes` and for the capacity check of `apply`."""
+def _inventory(snapshot: Snapshot, ordered: Mapping[str, Ordered]) -> tuple[Record, ...]:
+    """Write down which nodes there are, for `biplane get nodes` and for the capacity check of `apply`, and which cuts
+    of them stand, for the next pass."""
     known = {node.name: node for node in snapshot.known_nodes}
-    seen = {node.name: node for node in snapshot.nodes}
+    seen = {node.name: _with_cuts(node, ordered) for node in snapshot.nodes}
     joined = tuple(
         PutSpec(
             kind="Node",
@@ -122,7 +131,7 @@ def _inventory(snapshot: Snapshot) -> tuple[Record, ...]:
             reason=_described(node),
             spec=asdict(node),
         )
-        for node in snapshot.nodes
+        for node in seen.values()
         if known.get(node.name) != node
     )
     left = tuple(
@@ -131,6 +140,11 @@ def _inventory(snapshot: Snapshot) -> tuple[Record, ...]:
         if name not in seen
     )
     return joined + left
+
+
+def _with_cuts(node: Node, ordered: Mapping[str, Ordered]) -> Node:
+    cuts = tuple(ordered[device.uuid] for device in node.devices if device.uuid in ordered)
+    return node if cuts == node.cuts else replace(node, cuts=cuts)
 
 
 def _described(node: Node) -> str:
@@ -143,6 +157,7 @@ def _described(node: Node) -> str:
     ]
     if node.cordon:
         notes.append(f"cordoned: {node.cordon}")
+    notes += [f"{cut.order.device} is being cut: {cut.reason}" for cut in node.cuts]
     if sliced := sum(len(device.slices) for device in node.devices):
         notes.append(f"{sliced} MIG slices")
     return "; ".join((said, *notes))

@@ -37,7 +37,10 @@ def victims_for(
 
     def fits(among: Mask | None, trial: Stock, gone: Sequence[Workload]) -> bool:
         asked = claim.admitted(gone)
-        return asked is not None and isinstance(POLICIES[asked.kind](asked, trial, among), Placed)
+        if asked is None:
+            return False
+        answer = POLICIES[asked.kind](asked, trial, among)
+        return isinstance(answer, Placed) and claim.admits(answer.milli, gone)
 
     workload = claim.workload
 

@@ -13,7 +13,7 @@ from itertools import chain, filterfalse
 from operator import attrgetter
 
 from control.scheduler.admission import admitted
-from control.scheduler.answer import Placed
+from control.scheduler.answer import Placed, Refused
 from control.scheduler.ask import ask_of
 from control.scheduler.board import Demand
 from control.scheduler.claim import Claim
@@ -22,14 +22,13 @@ from control.scheduler.line import Line
 from control.scheduler.policies import POLICIES
 from control.scheduler.preempt import victims_for
 from control.scheduler.queue import Quotas, order
+from control.scheduler.refusal import turned_away
 from control.scheduler.reservation import Reservation, reserve
 from control.scheduler.state import (
     TRANSITIONS,
-    WHOLE,
     Ask,
     Eviction,
     Happening,
-    Kind,
     Lease,
     Node,
     Phase,
@@ -41,9 +40,6 @@ from control.scheduler.stock import Stock
 
 ITS_OWN_SAKE = "its own sake"
 """For whom a holder has to stop that cannot stay where it is."""
-MAX_BINDS = 5
-REST_SECONDS = 5.0
-"""A workload that Ray did not place rests twice this long, then four times, and so on."""
 
 
 @dataclass
@@ -137,14 +133,8 @@ class _Round:
         return (*answers, *map(self._settle, self.line.waiting.values()), *self.victims)
 
     def _settle(self, workload: Workload) -> Workload:
-        if workload.priority_class not in self.rules.priorities:
-            known = ", ".join(sorted(self.rules.priorities))
-            return _pend(workload, f"there is no priority class {workload.priority_class!r}; there are: {known}")
-        if workload.failed_binds and (rest := _rest(workload, self.now)):
-            return _pend(workload, rest)
-        shares = workload.milli < WHOLE and not workload.slice
-        if shares and workload.kind is not Kind.INFERENCE and not self.rules.sharing.training:
-            return _pend(workload, "shares of a device are for inference: other work needs whole devices")
+        if reason := turned_away(workload, self.rules, self.now):
+            return _pend(workload, reason)
         if self.blocked:
             return _pend(workload, "waits behind the head of the queue")
         if first := next((one for one in self.first_in_quota if self.quotas.are_rivals(one, workload)), None):
@@ -166,9 +156,12 @@ class _Round:
         stock = self.stock if self.spare is None or self._may_pass(workload) else self.spare
         if asked is not None:
             answer = POLICIES[workload.kind](asked, stock)
-            if isinstance(answer, Placed):
+            if isinstance(answer, Refused):
+                refusal = answer.why
+            elif short := self.quotas.refusal(workload, answer.milli):
+                asked, refusal = None, partial(str, short)
+            else:
                 return self._lease(workload, answer)
-            refusal = answer.why
         if own is not None and self.later is not None and self.later.offers(own.pieces):
             return self._promise(workload, own, self.leaving)
         if (placed := self._placed_later(workload)) is not None:
@@ -188,7 +181,9 @@ class _Round:
         if self.later is None or (asked := admitted(self.later_quotas, workload)[0]) is None:
             return None
         answer = POLICIES[workload.kind](asked, self.later)
-        return answer if isinstance(answer, Placed) else None
+        if isinstance(answer, Refused) or self.later_quotas.refusal(workload, answer.milli):
+            return None
+        return answer
 
     def _lease(self, workload: Workload, placed: Placed) -> Workload:
         leased = replace(
@@ -321,17 +316,6 @@ def evicted(holder: Workload, by: str, reason: str, now: float) -> Workload:
         eviction=Eviction(by, now + holder.grace),
         reason=f"has to stop: {reason}",
     )
-
-
-def _rest(workload: Workload, now: float) -> str:
-    """Why a workload that Ray could not place before is not tried yet; empty when it is."""
-    if not workload.failed_binds:
-        return ""
-    if workload.failed_binds >= MAX_BINDS:
-        return f"Ray could not place it {workload.failed_binds} times; apply it again once the nodes are in order"
-    if now < workload.waiting_since + REST_SECONDS * 2**workload.failed_binds:
-        return f"Ray could not place it ({workload.failed_binds} times so far); it rests before the next try"
-    return ""
 
 
 def _pend(workload: Workload, reason: str, nominated: tuple[Piece, ...] = ()) -> Workload:

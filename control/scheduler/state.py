@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from control.kernel.ids import APP_WORKLOAD_PREFIX, STEP_WORKLOAD_PREFIX, digest
+from control.scheduler.ordered import Ordered
 
 WHOLE = 1000
 """A whole device, in thousandths."""
@@ -67,6 +68,8 @@ class Node:
     foreign: int = 0
     cordon: str = ""
     drain: bool = False
+    cuts: tuple[Ordered, ...] = ()
+    """Cuts of its devices that were decided and not seen done yet: a crash leaves them in the store."""
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,8 @@ def _waiting(workload: Workload, session: Session, snapshot: Snapshot, stopped: 
     sentences = [f"it is number {queue.index(workload.name) + 1} of {len(queue)} who wait"]
     if quota:
         sentences.append(quota)
+    cuts = [cut for node in snapshot.known_nodes for cut in node.cuts if workload.name in cut.serves]
+    sentences += [f"{cut.order.device} is being cut for it: {cut.reason}" for cut in cuts]
     sentences += _forecast(workload, session, snapshot.now)
     sentences += _remedy(workload, session, snapshot)
     left = snapshot.rules.patience - (snapshot.now - workload.waiting_since)

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -202,8 +202,8 @@ def test_the_actor_of_a_gang_takes_nothing_itself(world: World, tmp_path: Path) 
 
 def test_why_a_step_cannot_begin_is_told(world: World, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no directory")
-    nowhere = tmp_path / "file" / "below"
-    effect = step(nowhere, 1)
+    effect = step(tmp_path, 1, GrantPiece("sim-gpu", world.node("b").node_id, ("SIM-b-0",)))
+    effect = replace(effect, request=replace(effect.request, claims=str(tmp_path / "file" / "claims")))
     world.drive.act(effect)
     until(lambda: effect.actor not in world.drive.actors("step:"))
     seen = world.drive.step(effect.actor, str(tmp_path))

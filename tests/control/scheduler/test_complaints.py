@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from control.scheduler.decide import decide
 from control.scheduler.hold import BIND_SECONDS
-from control.scheduler.session import MAX_BINDS
+from control.scheduler.refusal import MAX_BINDS
 from control.scheduler.state import Device, Phase, Queue, Sharing, Snapshot, Span, Workload
 from tests.control.scheduler.world import GIB, after, by_name, leased, node, places, settled, snapshot, uuids, workload
 

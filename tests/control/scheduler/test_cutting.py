@@ -7,8 +7,9 @@ from typing import Any
 
 from control.kernel.plan import CutDevice, Plan
 from control.scheduler.decide import decide
-from control.scheduler.state import Device, Node, Phase, Slice, Snapshot, Workload
-from tests.control.scheduler.world import GIB, after, by_name, node, snapshot, uuids, workload
+from control.scheduler.ordered import ORDER_SECONDS
+from control.scheduler.state import Device, Kind, Node, Phase, Slice, Snapshot, Workload
+from tests.control.scheduler.world import GIB, after, by_name, node, settled, snapshot, uuids, workload
 
 MIXED = {"mixed": {0: {"3g.40gb": 1, "2g.20gb": 1, "1g.10gb": 2}, 1: {}}}
 
@@ -131,3 +132,76 @@ def test_a_device_in_trouble_is_not_cut() -> None:
     one = h100(devices=1, carve=True)
     sick = replace(one, devices=(replace(one.devices[0], trouble="XID 79"),))
     assert profiles(lived(snapshot([sick], [slice_of("1g.10gb")]))) == [[]]
+
+
+def ordered_but_not_done(before: Snapshot) -> Snapshot:
+    """The agents were told, and have not reported yet; all has been idle for long."""
+    idle = {u: -100.0 for n in before.nodes for d in n.devices for u in (d.uuid, *(one.uuid for one in d.slices))}
+    told = replace(before, idle_since=idle)
+    plan = decide(told)
+    assert cuts(plan)
+    return replace(after(told, plan), now=before.now + 1)
+
+
+def test_a_device_that_was_ordered_to_be_cut_is_given_to_nobody_before_it_is() -> None:
+    told = ordered_but_not_done(snapshot([h100(devices=1, carve=True)], [slice_of("1g.10gb")]))
+    late = replace(told, workloads=(*told.workloads, workload("whole", created_at=1.0)))
+    plan = decide(late)
+    assert by_name(after(late, plan))["whole"].phase is Phase.PENDING
+    assert [cut.order for cut in cuts(plan)] == [one.order for one in told.known_nodes[0].cuts], "ordered again"
+
+
+def test_a_slice_that_was_ordered_to_go_is_given_to_nobody_before_it_has() -> None:
+    small = lived(snapshot([h100(devices=1, carve=True)], [slice_of("1g.10gb")]))
+    told = ordered_but_not_done(replace(small, workloads=(slice_of("7g.80gb", "big"),), groups={}))
+    late = replace(told, workloads=(*told.workloads, slice_of("1g.10gb", "small")))
+    found = carried_out(late, decide(late))
+    assert not uuids(by_name(found)["small"])
+    assert uuids(by_name(lived(found))["big"])
+
+
+def test_an_order_that_is_never_seen_done_holds_its_device_for_so_long_and_no_longer() -> None:
+    told = ordered_but_not_done(snapshot([h100(devices=1, carve=True)], [slice_of("1g.10gb")]))
+    late = replace(told, workloads=(*told.workloads, workload("whole", created_at=1.0)))
+    for seconds, phase in ((ORDER_SECONDS - 1, Phase.PENDING), (ORDER_SECONDS, Phase.LEASED)):
+        then = replace(late, now=seconds)
+        assert by_name(after(then, decide(then)))["whole"].phase is phase
+
+
+def test_an_order_is_forgotten_once_it_is_seen_done() -> None:
+    found = lived(snapshot([h100(devices=1, carve=True)], [slice_of("1g.10gb")]))
+    assert found.known_nodes == found.nodes
+    assert not decide(found)
+
+
+def batch(name: str, **more: Any) -> Workload:
+    return workload(name, priority="batch-scoring", kind=Kind.BATCH, **more)
+
+
+def test_a_higher_class_that_needs_a_slice_does_not_wait_for_a_lower_one_that_holds_the_device() -> None:
+    held = settled(snapshot([h100(devices=1, carve=True)], [batch("b")], preemption=True))
+    found = lived(replace(held, workloads=(*held.workloads, slice_of("1g.10gb", "c"))))
+    assert by_name(found)["c"].phase is Phase.LEASED
+    assert by_name(found)["b"].phase is Phase.PENDING
+    assert by_name(found)["b"].evictions == 1
+
+
+def test_a_higher_class_that_needs_the_device_does_not_wait_for_a_lower_one_that_holds_a_slice() -> None:
+    held = lived(snapshot([h100(devices=1, carve=True)], [batch("b", slice="1g.10gb", milli=125)], preemption=True))
+    assert uuids(by_name(held)["b"])
+    found = lived(replace(held, workloads=(*held.workloads, workload("c", priority="critical-inference"))))
+    assert by_name(found)["c"].phase is Phase.LEASED
+    assert (by_name(found)["b"].phase, by_name(found)["b"].evictions) == (Phase.PENDING, 1)
+
+
+def test_who_left_a_device_for_a_cut_does_not_get_it_back_before_the_cut() -> None:
+    held = settled(snapshot([h100(devices=1, carve=True)], [batch("b")], preemption=True))
+    told = replace(held, workloads=(*held.workloads, slice_of("1g.10gb", "c")))
+    first = decide(told)
+    assert not cuts(first), "nothing is cut under who still runs"
+    then = after(told, first)
+    assert by_name(then)["b"].phase is Phase.EVICTING
+    busy = replace(then, workloads=tuple(replace(w, running=w.name == "b") for w in then.workloads))
+    assert not cuts(decide(busy))
+    assert cuts(decide(then))
+    assert by_name(after(then, decide(then)))["b"].phase is Phase.PENDING

@@ -5,8 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from control.scheduler.decide import decide
-from control.scheduler.state import Device, Lease, Phase, Queue, Snapshot, Span, Workload
-from tests.control.scheduler.world import after, by_name, leased, node, places, settled, snapshot, uuids, workload
+from control.scheduler.state import Device, Lease, Phase, Queue, SliceProfile, Snapshot, Span, Workload
+from tests.control.scheduler.world import (
+    GIB,
+    after,
+    by_name,
+    leased,
+    node,
+    places,
+    settled,
+    sliced,
+    snapshot,
+    uuids,
+    workload,
+)
 
 HIGH, MIDDLE, LOW = "critical-inference", "training", "batch-scoring"
 
@@ -326,3 +338,11 @@ def test_a_cordoned_node_keeps_what_runs_and_a_drained_one_does_not() -> None:
 def test_what_ray_gave_to_others_is_left_alone() -> None:
     found = settled(snapshot([node(devices=4, foreign=3)], [workload("w", 2), workload("v", 1)]))
     assert list(places(found)) == ["v"]
+
+
+def test_a_slice_counts_in_its_quota_with_its_part_of_a_device() -> None:
+    profile = SliceProfile("1g.10gb", 40.0, 1.0, GIB)
+    asks = [workload(f"p{i}", priority=HIGH, queue="q", latency_ms=50.0, profiles=(profile,)) for i in range(3)]
+    found = settled(snapshot([sliced("m", "1g.10gb", "1g.10gb"), node()], asks, queues=(Queue("q", quota=1),)))
+    assert places(found) == {"p0": "m", "p1": "m"}, "a whole device for the third would be too much"
+    assert "queue q uses 0.25 of its 1 devices, 1 more are asked for" in by_name(found)["p2"].reason

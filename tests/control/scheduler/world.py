@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from control.kernel.plan import EndGroup, EnsureGroup, Plan, PutSpec, PutStatus, Remove
 from control.scheduler.decide import DEFAULT_PRIORITIES, decide
 from control.scheduler.state import (
@@ -25,6 +27,7 @@ from control.scheduler.state import (
     owner_of,
 )
 
+_nodes = TypeAdapter(Node)
 GIB = 1 << 30
 UNSHARED = Sharing()
 KIND_OF = {"training": Kind.TRAINING, "critical-inference": Kind.INFERENCE, "batch-scoring": Kind.BATCH}
@@ -99,13 +102,12 @@ def after(before: Snapshot, plan: Plan) -> Snapshot:
     """
     statuses: dict[str, Mapping[str, Any]] = {}
     known = {known.name: known for known in before.known_nodes}
-    live = {node.name: node for node in before.nodes}
     for record in plan.records:
         match record:
             case PutStatus():
                 statuses[record.name] = record.status
             case PutSpec(kind="Node"):
-                known[record.name] = live[record.name]
+                known[record.name] = _nodes.validate_python(record.spec)
             case Remove(kind="Node"):
                 del known[record.name]
             case _:
