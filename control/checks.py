@@ -14,6 +14,8 @@ from control.pipeline.compile import check, graph_of
 from control.pipeline.dag import Task
 from control.pipeline.request import PRIORITY_LABEL, QUEUE_LABEL
 from control.pipeline.templates import GPU_COUNT_MIN, Table, table_with
+from control.registry.admission import version_faults
+from control.registry.view import KINDS
 from control.scheduler import state
 from control.scheduler.ask import refusals_when_empty, wanted
 from control.scheduler.fair_share import NOTHING
@@ -61,6 +63,8 @@ class Surroundings:
     rules: Rules
     config_maps: tuple[ConfigMap, ...] = ()
     sites: tuple[Site, ...] = ()
+    versions: tuple[Object, ...] = ()
+    """What is known of models: their versions, and what people decided about them."""
 
     @staticmethod
     def of(documents: Iterable[Document], stored: Iterable[Object], *, started: bool) -> Surroundings:
@@ -72,6 +76,7 @@ class Surroundings:
         nodes = known_nodes(stored)
         return Surroundings(
             started=started,
+            versions=tuple(o for o in stored if o.kind in KINDS),
             steps=table_with([spec for spec in specs.values() if isinstance(spec, StepTemplate)]),
             nodes=nodes,
             rules=rules_of(policies, config_maps, [spec for spec in specs.values() if isinstance(spec, Queue)]),
@@ -177,6 +182,11 @@ def _meaning(document: Document, around: Surroundings) -> Iterator[Fault]:
             yield from _names(("spec", "priority_class"), spec.spec.priority, "priority class", classes)
             yield from _names(("spec", "queue"), spec.spec.queue, "queue", queues)
             if isinstance(spec, Deployment):
+                wanted = None if spec.spec.version == "latest" else spec.spec.version
+                yield from version_faults(spec.spec.model, wanted, ("spec", "version"), around.versions)
+                for index, arm in enumerate(spec.spec.rollout.arms):
+                    at: Loc = ("spec", "rollout", "arms", index, "version")
+                    yield from version_faults(spec.spec.model, arm.version, at, around.versions)
                 yield from engine_faults(spec.spec.engine, installed_arguments(), ("spec", "engine"))
         case ClusterPolicy() as spec:
             yield from sharing_faults(spec, around.config_maps)

@@ -17,18 +17,22 @@ from typing import Any
 from control.checks import Surroundings, check_documents
 from control.explain import Finding, explain
 from control.gateway.decide import TABLE_NAME
-from control.health import GATEWAY_PREFIX, Health, health_of
+from control.health import Health, health_of
 from control.insight import occupancy_of
 from control.kernel.bell import ring
 from control.kernel.clock import Clock, system_clock
+from control.kernel.database import shown
 from control.kernel.home import Home, Settings
 from control.kernel.ids import TABLE_KIND, run_name
 from control.kernel.plan import PutSpec, Record, Remove
 from control.kernel.store import Conflict, Event, Heartbeat, Object, Store
 from control.preview import Preview, preview
+from control.router.rollout_state import Action
+from control.router.view import REQUEST_KIND
 from control.scheduler.occupancy import Occupancy
 from control.specs.document import Document
 from control.specs.problem import Problem, nearest
+from control.traffic import BEAT_PREFIX
 
 FOLLOW_SECONDS = 0.2
 _SETTLED = {"Succeeded": True, "Failed": False, "Cancelled": False, "Ready": True, "Leased": True}
@@ -80,6 +84,7 @@ class Status:
     """How the plane is. `silent` names the control actors that gave no sign of life lately."""
 
     home: str
+    store: str
     urls: Mapping[str, str]
     heartbeats: tuple[Heartbeat, ...]
     silent: tuple[str, ...]
@@ -154,10 +159,18 @@ class Client:
         specs = [(document.kind, document.name, document.spec.model_dump(mode="json")) for document in documents]
         applied = tuple(Applied(kind, name, _outcome(known.get((kind, name)), spec)) for kind, name, spec in specs)
         if not dry_run:
+            resting = {(o.kind, o.name) for o in stored if o.status.get("failed_binds")}  # applied again they are tried
             changes = [
-                PutSpec(kind=kind, name=name, event=a.outcome.capitalize(), reason="applied", spec=spec)
+                PutSpec(
+                    kind=kind,
+                    name=name,
+                    event=a.outcome.capitalize(),
+                    reason="applied",
+                    spec=spec,
+                    again=(kind, name) in resting,
+                )
                 for (kind, name, spec), a in zip(specs, applied, strict=True)
-                if a.outcome != "unchanged"
+                if a.outcome != "unchanged" or (kind, name) in resting
             ]
             if changes:
                 self.commit(*changes)
@@ -201,6 +214,13 @@ class Client:
             except Conflict:
                 continue  # somebody applied in between: run what they want
             return run_name(workflow, found.generation + 1)
+
+    def ask_rollout(self, deployment: str, action: Action) -> None:
+        """Ask something of a deployment's roll-out; the router answers with its next pass. Raises NotFound."""
+        (found,) = self.get("Deployment", deployment)
+        spec = {"deployment": found.uid, "action": action.value, "who": self._who}
+        event = f"Rollout{action.value.capitalize()}Asked"
+        self.commit(PutSpec(kind=REQUEST_KIND, name=deployment, event=event, reason="asked for", spec=spec, again=True))
 
     def commit(self, *records: Record) -> None:
         """Write all records or none: the control loops of this machine then look at once. Raises Conflict."""
@@ -259,7 +279,7 @@ class Client:
     def evicted(self, workload: str) -> str:
         """Why the workload has to stop; empty while it may go on. Raises NotFound.
 
-        For what runs in the placement group `workload:<name>`: after the grace that the workload asked for, the group
+        For what runs in the placement group of its lease: after the grace that the workload asked for, the group
         is removed and what runs in it is killed.
         """
         (found,) = self.get("Workload", workload)
@@ -317,10 +337,11 @@ class Client:
         return health_of(stored, self.store.heartbeats(), held, stale=STALE_SECONDS, now=self._clock())
 
     def status(self) -> Status:
-        beats = tuple(beat for beat in self.store.heartbeats() if not beat.actor.startswith(GATEWAY_PREFIX))
+        beats = tuple(beat for beat in self.store.heartbeats() if not beat.actor.startswith(BEAT_PREFIX))
         now = self._clock()
         return Status(
             home=str(self.home.path),
+            store=shown(self.home.store_url),
             urls=self.settings.urls,
             heartbeats=beats,
             silent=tuple(beat.actor for beat in beats if now - beat.at > STALE_SECONDS),

@@ -68,6 +68,8 @@ def _finding(subject: Object, depth: int) -> Finding:
     if lease:
         held = (f"{', '.join(piece['devices']) or 'memory'} on {piece['node']}" for piece in lease["pieces"])
         reason += f"; holds {', '.join(held)}"
+    if analysis := subject.status.get("analysis"):
+        reason += f"; {analysis}"
     if not subject.status and subject.kind not in _WITH_STATUS:
         reason = f"generation {subject.generation} is what is wanted"
     return Finding(depth, f"{subject.kind}/{subject.name}", subject.status.get("phase", ""), reason)

@@ -12,10 +12,8 @@ from typing import Any
 
 from control.kernel.ids import DOMAINS, AppName
 from control.kernel.store import Heartbeat, Object
-from control.traffic import Traffic, parse, quantile
+from control.traffic import BEAT_PREFIX, Traffic, parse, quantile
 
-GATEWAY_PREFIX = "gateway:"
-"""The heartbeats of gateway replicas, with the traffic that each has seen; all others are control actors'."""
 QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -120,7 +118,7 @@ def traffic_of(beats: Iterable[Heartbeat]) -> dict[str, Traffic]:
     """By application, over all gateway replicas. A replica whose figures cannot be read counts as none."""
     found: dict[str, list[Traffic]] = {}
     for beat in beats:
-        if beat.actor.startswith(GATEWAY_PREFIX):
+        if beat.actor.startswith(BEAT_PREFIX):
             for app, traffic in _parsed(beat.body).items():
                 found.setdefault(app, []).append(traffic)
     return {app: reduce(add, parts) for app, parts in found.items()}

@@ -23,6 +23,7 @@ from control.kernel.plan import PutSpec
 from control.kernel.recover import processes_of
 from control.kernel.store import Store
 from control.keys import ensure_api_key, ensure_secrets
+from control.plane_store import open_store
 from control.preflight import check_state_directory, choose_port, exclusive
 from control.services import (
     gateway_answers,
@@ -54,14 +55,15 @@ class Up:
     started: tuple[str, ...]
 
 
-def up(home: Home, cluster: Cluster | None, report: Report) -> Up:
+def up(home: Home, cluster: Cluster | None, report: Report, store_url: str | None = None) -> Up:
     """Bring the plane up on `home`; `cluster` None means what was declared last, or this machine's own GPUs.
 
-    Raises Refused before anything is started when the state or a port cannot be had.
+    `store_url` None means the store that was chosen last, or the SQLite file in `home`. Raises Refused or StoreError
+    before anything is started when the state or a port cannot be had.
     """
     check_state_directory(home)
     with exclusive(home):
-        store = Store(home.store_url)
+        store = open_store(home, store_url)
         declared = _declared(store)
         cluster = cluster or declared
         settings = _settings(home, cluster)

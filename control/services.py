@@ -13,7 +13,7 @@ import httpx
 import psutil
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from control.kernel.home import RAY_IP, Home, Settings
+from control.kernel.home import RAY_IP, STORE_PASSWORD_VARIABLE, STORE_VARIABLE, Home, Settings
 from control.kernel.recover import MARK, end, processes_of
 from control.preflight import Refused, make_private
 from control.scheduler.nodes import NODE_LABEL, RACK_LABEL, SIMULATED_RESOURCE
@@ -40,8 +40,9 @@ RAY_ENVIRONMENT = {
 
 def plane_environment(home: Home, settings: Settings) -> dict[str, str]:
     """What every process of the plane inherits."""
+    inherited = {k: v for k, v in os.environ.items() if k not in (STORE_VARIABLE, STORE_PASSWORD_VARIABLE)}
     return {
-        **os.environ,
+        **inherited,
         **home.environment,
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",  # a job's `python` is this one
         MARK: home.plane_id,

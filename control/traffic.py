@@ -7,22 +7,24 @@ that a quantile is known to within 5 % whatever the scale, and histograms of any
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil, floor, log
 from typing import Any
 
+BEAT_PREFIX = "gateway:"
+"""What the actor of a gateway replica's heartbeat begins with; the replica's id follows."""
 RATIO = 1.1
 LEAST_MS = 0.01
 """What is faster counts as this: a bucket for every zero."""
-_PER_LOG = 1 / math.log(RATIO)
+_PER_LOG = 1 / log(RATIO)
 
 Histogram = Mapping[int, int]
 
 
 def bucket(ms: float) -> int:
     """The bucket that holds `ms` milliseconds."""
-    return math.floor(math.log(max(ms, LEAST_MS)) * _PER_LOG)
+    return floor(log(ms if ms > LEAST_MS else LEAST_MS) * _PER_LOG)
 
 
 def quantile(histogram: Histogram, q: float) -> float | None:
@@ -30,7 +32,7 @@ def quantile(histogram: Histogram, q: float) -> float | None:
 
     It is the geometric middle of the nearest rank's bucket: at most 4.9 % off the value of that rank.
     """
-    rank, seen = math.ceil(q * sum(histogram.values())), 0
+    rank, seen = ceil(q * sum(histogram.values())), 0
     for index in sorted(histogram):
         seen += histogram[index]
         if seen >= rank and seen:
@@ -40,10 +42,10 @@ def quantile(histogram: Histogram, q: float) -> float | None:
 
 @dataclass(frozen=True)
 class Traffic:
-    """`errors` are of the plane's making (5xx, broken or late answers), never a client's own 4xx; `requests` has both.
+    """Requests that ended; `errors` of them (5xx, broken or late answers, never a client's own 4xx).
 
-    `ttft_ms` is from a request's arrival to its answer's first chunk, `itl_ms` between chunks of a stream, `latency_ms`
-    to the end of an answer that was whole.
+    `ttft_ms` is from sending a request to the application to the first chunk of a stream, `itl_ms` between its chunks,
+    `latency_ms` to the end of an answer that came whole, a stream or not.
     """
 
     requests: int = 0

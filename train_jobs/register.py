@@ -7,6 +7,7 @@ training run under a fixed path first; logging them again writes the same files 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -17,10 +18,10 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from control.specs.step import StepRequest
 from train_jobs.model_dir import WEIGHTS
 from train_jobs.parameters import Parameters
-from train_jobs.receipt import finished, sha256_of, write_receipt
+from train_jobs.receipt import RECEIPT, finished, sha256_of, write_receipt
 from train_jobs.tracking import KEY, quoted
 
-DEFAULTS: dict[str, str] = {"dataset-digest": "", "accuracy": ""}
+DEFAULTS: dict[str, str] = {"dataset-digest": "", "accuracy": "", "min-accuracy": ""}
 ARTIFACT = "model"
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
@@ -85,10 +86,17 @@ def create_version(client: MlflowClient, name: str, run_id: str, tags: dict[str,
 def tags_of(client: MlflowClient, request: StepRequest, parameters: Parameters, model_dir: Path) -> dict[str, str]:
     """What a version says about itself: which step made it, how good it is, on which data, which weights."""
     known = client.get_run(parameters.text("run-id")).data.tags
+    described = json.loads((model_dir / RECEIPT).read_text(encoding="utf-8"))["files"]
+    files = {file: (about["bytes"], about["sha256"]) for file, about in described.items()}
     tags = {
         KEY: request.key,
         "accuracy": parameters.optional("accuracy") or known.get("biplane.accuracy", ""),
         "dataset-digest": parameters.optional("dataset-digest") or known.get("biplane.dataset-digest", ""),
         "weights-sha256": sha256_of(model_dir / WEIGHTS),
+        "biplane.bytes": str(sum(size for size, _ in files.values())),
+        "biplane.files": json.dumps(files),
     }
+    if least := parameters.optional("min-accuracy"):
+        passed = float(tags["accuracy"] or 0) > float(least)
+        tags["biplane.gate"] = "passed" if passed else f"failed: accuracy {tags['accuracy']}, needed more than {least}"
     return {tag: value for tag, value in tags.items() if value}

@@ -38,10 +38,12 @@ def table_of(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "models": {
             name: {
-                "arms": [{"version": str(arm["version"]), "weight": arm["weight"], "url": arm["url"]} for arm in arms]
+                "arms": [{**arm, "version": str(arm["version"])} for arm in model.arms],
+                "shadows": [{**arm, "version": str(arm["version"]), "share": arm["weight"]} for arm in model.shadows],
+                "sticky": model.sticky,
             }
-            for name, arms in sorted(snapshot.models.items())
-            if arms
+            for name, model in sorted(snapshot.models.items())
+            if model.arms
         },
         "keys": {digest: dict(owner) for digest, owner in sorted(snapshot.keys.items())},
     }

@@ -10,14 +10,23 @@ from control.kernel.present import AppState
 
 
 @dataclass(frozen=True)
+class Model:
+    """A deployment as clients see it: who answers, who gets copies, and what a client sticks by (empty: nothing)."""
+
+    arms: tuple[Mapping[str, Any], ...] = ()
+    shadows: tuple[Mapping[str, Any], ...] = ()
+    sticky: str = ""
+
+
+@dataclass(frozen=True)
 class Snapshot:
-    """One look. `models` maps a served model to its arms; `keys` a key's SHA-256 to what is known of its owner.
+    """One look. `models` by the name under which each is served; `keys` a key's SHA-256 to what is known of its owner.
 
     `table` is the table as last published, None before the first; `app` how the gateway
     application is.
     """
 
-    models: Mapping[str, tuple[Mapping[str, Any], ...]]
+    models: Mapping[str, Model]
     keys: Mapping[str, Mapping[str, str]]
     table: Mapping[str, Any] | None
     app: AppState

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from control.gateway.decide import TABLE_NAME
-from control.gateway.state import Snapshot
+from control.gateway.state import Model, Snapshot
 from control.kernel.ids import GATEWAY_APP, TABLE_KIND
 from control.kernel.present import AppState, AppView, Drive
-from control.kernel.store import Store
+from control.kernel.store import Object, Store
 
 
 def observe(store: Store, drive: Drive, internal_key_file: str) -> Snapshot:
     stored = store.list("Deployment", "ApiKey", TABLE_KIND)
     tables = [o.spec for o in stored if o.kind == TABLE_KIND and o.name == TABLE_NAME]
     return Snapshot(
-        models={o.name: tuple(o.status.get("arms", ())) for o in stored if o.kind == "Deployment"},
+        models={o.name: _model(o) for o in stored if o.kind == "Deployment"},
         keys={o.spec["sha256"]: {"name": o.name} for o in stored if o.kind == "ApiKey"},
         table=tables[0] if tables else None,
         app=drive.apps().get(GATEWAY_APP, AppView(AppState.ABSENT)).state,
         internal_key_file=internal_key_file,
     )
+
+
+def _model(deployment: Object) -> Model:
+    sticky = deployment.spec["spec"].get("rollout", {}).get("sticky") or ""
+    return Model(tuple(deployment.status.get("arms", ())), tuple(deployment.status.get("shadows", ())), sticky)

@@ -39,8 +39,6 @@ from control.specs.step import EVICT_FILE, OUTCOME_FILE, PROGRESS_FILE, DeviceGr
 
 MAX_DEPLOYS = 3
 """How often building an application may fail before the application counts as failed."""
-_MOST_SAID = 500
-"""So many characters of what Ray says are passed on."""
 _APP_STATES = {
     ApplicationStatus.NOT_STARTED: AppState.STARTING,
     ApplicationStatus.DEPLOYING: AppState.STARTING,
@@ -139,14 +137,14 @@ class RayDrive:
         try:
             ray.get(ready)
         except ray.exceptions.RayError as error:
-            return " ".join(str(error).split())[:_MOST_SAID]
+            return _last_line(error)
         return ""
 
     def _note_failure(self, app: str, deploying: Any) -> None:
         try:
             ray.get(deploying)
         except ray.exceptions.RayError as error:
-            self._failures.setdefault(app, []).append(str(error).strip().splitlines()[-1])
+            self._failures.setdefault(app, []).append(_last_line(error))
 
     def end_app(self, app: str) -> None:
         self._failures.pop(app, None)
@@ -264,6 +262,11 @@ def _deploy_app(app: str, route_prefix: str, builder: str, args: Mapping[str, An
     if app not in serve.status().applications:
         target = serve.RunTarget(target=load(builder)(args), name=app, route_prefix=route_prefix)
         serve.run_many([target], wait_for_applications_running=False)
+
+
+def _last_line(error: Exception) -> str:
+    """Where the text of an error from another process ends, after its traceback."""
+    return str(error).strip().splitlines()[-1]
 
 
 def _first_line(file: Path) -> str:

@@ -17,6 +17,8 @@ from typing import Any
 import platformdirs
 
 HOME_VARIABLE = "BIPLANE_HOME"
+STORE_VARIABLE, STORE_PASSWORD_VARIABLE = "BIPLANE_STORE", "BIPLANE_STORE_PASSWORD"
+"""Read by `biplane up` alone, which writes them down: no process of the plane inherits them."""
 SOCKETS = Path("/tmp")  # a UNIX socket's path has room for 97 characters, of which Ray and Serve fill 80
 RAY_IP = "127.0.0.2"
 """The embedded head's address: loopback, but not 127.0.0.1, which Ray would replace by an outer interface's."""
@@ -40,8 +42,17 @@ class Home:
         return hashlib.sha256(str(self.path).encode()).hexdigest()[:10]
 
     @property
+    def store_file(self) -> Path:
+        """Where a store of another place than this directory is written down, with its password."""
+        return self.path / "keys" / "store.url"
+
+    @property
     def store_url(self) -> str:
-        return os.environ.get("BIPLANE_STORE_URL") or f"sqlite:///{self.path / 'biplane.db'}"
+        """With its password: for people, `database.shown` takes it out."""
+        try:
+            return self.store_file.read_text().strip()
+        except FileNotFoundError:
+            return f"sqlite:///{self.path / 'biplane.db'}"
 
     @property
     def settings_file(self) -> Path:

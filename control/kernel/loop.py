@@ -117,6 +117,7 @@ class Loop(Generic[Snapshot]):
             except Exception:
                 # A control actor outlives any one bad pass: the next one starts from a new look at the world.
                 log.exception("%s: this pass failed", self.domain.name)
+                seen = -1
                 stop.wait(RETRY_SECONDS)
             if self.bell is None:
                 stop.wait(POLL_SECONDS)

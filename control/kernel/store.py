@@ -1,65 +1,85 @@
 """The one durable store: objects with compare-and-set, append-only events, heartbeats.
 
 It owns every goal and every status. Writes go through `commit`, one transaction for a whole plan: after a crash
-either all of a plan is there or none of it. It uses nothing that only one database can do.
+either all of a plan is there or none of it. Commits take turns, so a reader that knows a revision finds everything
+up to it. SQLite and PostgreSQL behave alike: nothing is used that only one of them can do.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, assert_never, cast
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import Connection, Dialect
 
+from control.kernel.database import StoreError, Unavailable, connect, for_reading, reason, shown
 from control.kernel.plan import Create, Note, PutSpec, PutStatus, Record, Remove
 
 SCHEMA_VERSION = 1
 _AT_ONCE = 400  # objects in one query: databases bound the number of parameters
+
+
+class _Json(sa.types.TypeDecorator[Any]):
+    """JSON kept as text: PostgreSQL's own type refuses NaN, which a metric may be."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:
+        return json.dumps(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return json.loads(value)
+
+
+_NAME = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # ordered by code point, as SQLite does
+_SEQUENCE = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite counts up in INTEGER only, which has 64 bits
 
 metadata = sa.MetaData()
 
 counters = sa.Table(
     "counters",
     metadata,
-    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("name", _NAME, primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
 )
 objects = sa.Table(
     "objects",
     metadata,
-    sa.Column("kind", sa.String(64), primary_key=True),
-    sa.Column("name", sa.String(255), primary_key=True),
-    sa.Column("uid", sa.String(32), nullable=False),
+    sa.Column("kind", _NAME, primary_key=True),
+    sa.Column("name", _NAME, primary_key=True),
+    sa.Column("uid", _NAME, nullable=False),
     sa.Column("generation", sa.BigInteger, nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
-    sa.Column("spec", sa.JSON, nullable=False),
-    sa.Column("status", sa.JSON, nullable=False),
+    sa.Column("spec", _Json, nullable=False),
+    sa.Column("status", _Json, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("updated_at", sa.Float, nullable=False),
 )
 events = sa.Table(
     "events",
     metadata,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("seq", _SEQUENCE, primary_key=True, autoincrement=True),
     sa.Column("at", sa.Float, nullable=False),
-    sa.Column("kind", sa.String(64), nullable=False),
-    sa.Column("name", sa.String(255), nullable=False),
-    sa.Column("who", sa.String(255), nullable=False),
-    sa.Column("event", sa.String(64), nullable=False),
+    sa.Column("kind", _NAME, nullable=False),
+    sa.Column("name", _NAME, nullable=False),
+    sa.Column("who", _NAME, nullable=False),
+    sa.Column("event", _NAME, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Index("events_of_object", "kind", "name", "seq"),
 )
 heartbeats = sa.Table(
     "heartbeats",
     metadata,
-    sa.Column("actor", sa.String(64), primary_key=True),
+    sa.Column("actor", _NAME, primary_key=True),
     sa.Column("at", sa.Float, nullable=False),
-    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("body", _Json, nullable=False),
 )
 
 
@@ -67,7 +87,7 @@ class Conflict(Exception):
     """An object changed since the decision saw it: look again and decide again."""
 
 
-class WrongSchema(Exception):
+class WrongSchema(StoreError):
     """The store was written by a Biplane of another schema version."""
 
 
@@ -109,28 +129,37 @@ class Heartbeat:
 
 
 class Store:
-    """The store behind `url` (SQLAlchemy form). Safe to share between threads; one instance a process."""
+    """The store behind `url` (SQLAlchemy form). Safe to share between threads; one instance a process.
+
+    Making one raises StoreError when the database cannot be used; every method raises Unavailable when it is away.
+    """
 
     def __init__(self, url: str) -> None:
-        self.url = url
         self._read: dict[tuple[str, str], Object] = {}
-        self._engine = sa.create_engine(url)
-        if make_url(url).get_backend_name() == "sqlite":
-            sa.event.listen(self._engine, "connect", _tune_sqlite)
+        self._engine = connect(url)
+        self._reading = for_reading(self._engine)
+        try:
+            self._prepare()
+            found = self._counter("schema")
+        except sa.exc.SQLAlchemyError as error:
+            raise StoreError(f"the store {shown(url)} cannot be used: {reason(error)}") from error
+        if found != SCHEMA_VERSION:
+            raise WrongSchema(f"the store {shown(url)} has schema {found}; this Biplane reads {SCHEMA_VERSION}")
+
+    def _prepare(self) -> None:
+        with self._engine.connect():
+            pass  # what is not there at all is not tried again and again below
         self._make_tables()
         with self._engine.begin() as connection:
             for name, value in (("schema", SCHEMA_VERSION), ("revision", 0)):
                 if connection.scalar(sa.select(counters.c.value).where(counters.c.name == name)) is None:
                     with contextlib.suppress(sa.exc.IntegrityError), connection.begin_nested():
                         connection.execute(counters.insert().values(name=name, value=value))
-        found = self._counter("schema")
-        if found != SCHEMA_VERSION:
-            raise WrongSchema(f"the store at {url} has schema {found}; this Biplane reads {SCHEMA_VERSION}")
 
     def _make_tables(self) -> None:
         """Make the tables that are missing. Others may be making them at the same time, each one first in turn."""
         for _ in metadata.tables:
-            with contextlib.suppress(sa.exc.DBAPIError):
+            with contextlib.suppress(sa.exc.DBAPIError, Unavailable):
                 return metadata.create_all(self._engine)
         return metadata.create_all(self._engine)
 
@@ -145,7 +174,7 @@ class Store:
 
     def get(self, kind: str, name: str) -> Object | None:
         query = sa.select(objects).where(objects.c.kind == kind, objects.c.name == name)
-        with self._engine.connect() as connection:
+        with self._reading.connect() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _object(row)
 
@@ -158,7 +187,7 @@ class Store:
         query = sa.select(*columns).order_by(objects.c.created_at, objects.c.kind, objects.c.name)
         if kinds:
             query = query.where(objects.c.kind.in_(kinds))
-        with self._engine.connect() as connection:
+        with self._reading.connect() as connection:
             while True:
                 keys = [((kind, name), revision) for kind, name, revision in connection.execute(query)]
                 known = self._read
@@ -183,12 +212,12 @@ class Store:
             query = query.where(events.c.seq > after).order_by(events.c.seq)
         else:
             query = query.order_by(events.c.seq.desc())
-        with self._engine.connect() as connection:
+        with self._reading.connect() as connection:
             found = [Event(**row._mapping) for row in connection.execute(query)]
         return tuple(found if after is not None else reversed(found))
 
     def heartbeats(self) -> tuple[Heartbeat, ...]:
-        with self._engine.connect() as connection:
+        with self._reading.connect() as connection:
             rows = connection.execute(sa.select(heartbeats).order_by(heartbeats.c.actor))
             return tuple(Heartbeat(**row._mapping) for row in rows)
 
@@ -198,14 +227,19 @@ class Store:
         """Write all `records` and their events, or none. Raises Conflict when a revision is no longer current."""
         with self._engine.begin() as connection:
             # The first statement takes the write lock, so that what is read below cannot change underneath.
-            connection.execute(
-                counters.update().where(counters.c.name == "revision").values(value=counters.c.value + 1)
-            )
-            revision = int(connection.scalars(sa.select(counters.c.value).where(counters.c.name == "revision")).one())
+            revision = connection.scalars(_NEXT_REVISION).one()
             records = tuple(records)
             batch = _Batch(_read(connection, list({(one.kind, one.name) for one in records})), revision, now)
             happened = [
-                {"at": now, "kind": r.kind, "name": r.name, "who": who, "event": r.event, "reason": r.reason}
+                # PostgreSQL has no NUL in a text, and a reason may quote what any program printed.
+                {
+                    "at": now,
+                    "kind": r.kind,
+                    "name": r.name,
+                    "who": who,
+                    "event": r.event,
+                    "reason": r.reason.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+                }
                 for r in records
                 if batch.add(r)
             ]
@@ -217,16 +251,29 @@ class Store:
 
     def beat(self, actor: str, body: Mapping[str, Any], *, now: float) -> None:
         """Record a sign of life; it changes no revision."""
-        with self._engine.begin() as connection:
+        # Should an actor's two lives make their first sign at once, either is as good.
+        with contextlib.suppress(sa.exc.IntegrityError), self._engine.begin() as connection:
             values = {"at": now, "body": dict(body)}
             if not connection.execute(heartbeats.update().where(heartbeats.c.actor == actor).values(values)).rowcount:
                 connection.execute(heartbeats.insert().values(actor=actor, **values))
 
+    def forget_beats(self, prefix: str, *, before: float) -> None:
+        """Drop the last signs of life of those whose names begin so and who have given none since `before`."""
+        old = heartbeats.c.actor.startswith(prefix, autoescape=True) & (heartbeats.c.at < before)
+        with self._engine.begin() as connection:
+            connection.execute(heartbeats.delete().where(old))
+
     def _counter(self, name: str) -> int:
-        with self._engine.connect() as connection:
+        with self._reading.connect() as connection:
             return int(connection.scalars(sa.select(counters.c.value).where(counters.c.name == name)).one())
 
 
+_NEXT_REVISION = (
+    counters.update()
+    .where(counters.c.name == "revision")
+    .values(value=counters.c.value + 1)
+    .returning(counters.c.value)
+)
 _HERE = (objects.c.kind == sa.bindparam("its_kind")) & (objects.c.name == sa.bindparam("its_name"))
 _UPDATE, _DELETE, _INSERT = objects.update().where(_HERE), objects.delete().where(_HERE), objects.insert()
 _UPDATE_SPEC = _UPDATE.values({name: sa.bindparam(name) for name in ("spec", "generation", "revision", "updated_at")})
@@ -303,12 +350,3 @@ def _read(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple
 
 def _object(row: sa.Row[Any]) -> Object:
     return Object(**row._mapping)
-
-
-def _tune_sqlite(connection: Any, _record: Any) -> None:
-    """Readers never wait for a writer (WAL); writers wait for each other instead of failing."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA busy_timeout=30000")
-    cursor.close()

@@ -185,6 +185,6 @@ def _deploying(status: TaskStatus, snapshot: Snapshot) -> Progress:
         return Progress(TaskEvent.DEPLOYMENT_FAILED, reason)
     if version in view.versions:
         return Progress(TaskEvent.SERVES, f"version {version} of {status.outputs['model']} serves as {name}")
-    if view.phase == "Failed":
+    if view.phase in ("Failed", "RolledBack"):
         return Progress(TaskEvent.DEPLOYMENT_FAILED, view.reason)
     return Progress(None, view.reason)

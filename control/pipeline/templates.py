@@ -126,6 +126,7 @@ _DEPLOY = StepType(
         Parameter("model-name", "{{workflow.name}}", form="label"),
         Parameter("replicas", "1", form="count"),
         Parameter("max-model-len", "256", form="count"),
+        Parameter("min-accuracy", ""),
     ),
     outputs=("model", "version", "source", "path", "deployment"),
     deploys=True,

@@ -1,28 +1,32 @@
-"""Which applications should run, and which versions take traffic. Pure.
+"""Which applications should run, and which releases take traffic. Pure.
 
-A deployment moves to another version, or to other settings, by starting applications beside the first: those keep
-their traffic until all of the others are ready. An application runs on the devices that it was started on or not at
-all: it takes no traffic from when they are wanted back, and is ended; when they have become somebody else's, at once.
+A deployment moves to another version, or to other settings, by a roll-out (`rollout.py`): the applications of what is
+wanted start beside those that serve, which keep their traffic until the others may take it. An application runs on the
+devices that it was started on or not at all: it takes no traffic from when they are wanted back, and is ended; when
+they have become somebody else's, at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from control.kernel.ids import APP_WORKLOAD_PREFIX, AppName
 from control.kernel.placement import Placement
-from control.kernel.plan import Effect, EndApp, EnsureApp, Plan, PutSpec, PutStatus, Record, Remove
-from control.kernel.present import AppState, AppView
-from control.router.part import Part, parts_of
-from control.router.state import Arm, Deployment, Phase, Snapshot, Version
+from control.kernel.plan import EndApp, Note, Plan, PutStatus, Remove
+from control.kernel.present import AppState
+from control.router import rollout
+from control.router.fleet import Fleet
+from control.router.part import parts_of
+from control.router.rollout_json import from_json, to_json
+from control.router.rollout_state import Decision, Look, Release, Share, Stage, State
+from control.router.state import Arm, Build, Deployment, Phase, Snapshot, Version
 
-BUILDER = "serve_apps.llm:build"
 DRAIN_SECONDS = 4.0
 """How long after a new table an application that it no longer names goes on: replicas read the table every second."""
-ABSENT = AppView(AppState.ABSENT)
-NOTHING = Plan()
+TOLD_SECONDS = 5.0
+"""How often the figures of an analysis are written anew while nothing else changes."""
 
 
 @dataclass(frozen=True)
@@ -43,156 +47,173 @@ def decide(snapshot: Snapshot) -> Plan:
 
 
 def _deployment(deployment: Deployment, snapshot: Snapshot) -> _Outcome:
-    serving = _serving(deployment, snapshot)
-    version = _version(deployment, snapshot.versions)
-    if version is None:
-        wanted = "any version" if deployment.version is None else f"version {deployment.version}"
-        reason = f"{wanted} of model {deployment.model} is not registered"
-        return _outcome(deployment, Phase.WAITING, reason, serving)
-    workload = deployment.workload_name(version.version)
-    asked = Plan(_ask(deployment, version, workload, snapshot))
-    placement = snapshot.placements.get(workload)
-    if placement is None or not placement.granted:
-        reason = placement.reason if placement and placement.reason else "the scheduler has not answered yet"
-        return _outcome(deployment, Phase.PLACING, reason, serving, workload, plan=asked)
-    parts = parts_of(placement)
-    apps = [deployment.app(version.version, part) for part in parts]
-    views = [snapshot.apps.get(str(app), ABSENT) for app in apps]
-    arms = _arms(apps, parts, snapshot)
-    messages = "; ".join(view.message for view in views if view.message)
-    states = {view.state for view in views}
-    trusted = {arm.app for arm in serving}
-    if states == {AppState.RUNNING}:
-        reason = f"version {version.version} serves"
-        return _outcome(deployment, Phase.READY, reason, arms, workload, apps, asked)
-    if AppState.FAILED in states:
-        return _outcome(deployment, Phase.FAILED, messages, serving, workload, apps, asked)
-    if states <= {AppState.RUNNING, AppState.SICK} and trusted >= {arm.app for arm in arms}:
-        return _outcome(deployment, Phase.DEGRADED, messages, arms, workload, apps, asked)
-    starts = tuple(
-        _start(deployment, version, app, part, snapshot)
-        for app, part, view in zip(apps, parts, views, strict=True)
-        if view.state is AppState.ABSENT
+    state = _stored(deployment)
+    wanted = _wanted(deployment, snapshot.versions)
+    named = _named(deployment, snapshot.versions)
+    builds = _builds(deployment, state, (wanted, *named.values()))
+    trusted = {arm["app"] for arm in deployment.status.get("arms", ())}
+    fleets = {
+        release: Fleet.of(deployment.name, release, build, snapshot, trusted) for release, build in builds.items()
+    }
+    decision = rollout.decide(
+        state,
+        Look(
+            now=snapshot.now,
+            spec=deployment.rollout,
+            digest=deployment.digest,
+            wanted=wanted,
+            ready={release: fleet.ready for release, fleet in fleets.items()},
+            readings={release: fleet.reading(snapshot) for release, fleet in fleets.items()},
+            named=named,
+            request=deployment.request,
+        ),
     )
-    reason = messages or ("its application is being started" if starts else "its replicas are starting")
-    return _outcome(deployment, Phase.STARTING, reason, serving, workload, apps, asked + Plan(effects=starts))
+    running = {release: fleets[release] for release in sorted(decision.keeps) if release in fleets}
+    plan = sum((fleet.wanted(snapshot, _source(fleet, snapshot)) for fleet in running.values()), Plan())
+    phase, reason = _stands(deployment, decision, wanted, running, snapshot.versions)
+    url = snapshot.surroundings.gateway_url
 
+    def spread(shares: Iterable[Share]) -> tuple[Arm, ...]:
+        """Over the applications of the releases, those that can serve."""
+        there = [share for share in shares if share.release in running]
+        return tuple(arm for share in there for arm in running[share.release].arms(share.weight, share.name, url))
 
-def _arms(apps: Sequence[AppName], parts: Sequence[Part], snapshot: Snapshot) -> tuple[Arm, ...]:
-    """Traffic in proportion to the replicas of each application."""
-    replicas = sum(len(part.pieces) for part in parts)
-    return tuple(
-        Arm(app.version, len(part.pieces) / replicas, snapshot.surroundings.gateway_url + app.route_prefix, str(app))
-        for app, part in zip(apps, parts, strict=True)
+    arms, shadows = spread(decision.arms), spread(decision.shadows)
+    # Where traffic moves at once the phases tell it all.
+    happened = () if deployment.rollout.strategy == "instant" else decision.happened
+    notes = (Note(kind="Deployment", name=deployment.name, event=event.value, reason=why) for event, why in happened)
+    status: dict[str, Any] = {
+        "generation": deployment.generation,
+        "phase": phase.value,
+        "reason": reason,
+        "workload": _workload(decision, wanted, running),
+        "arms": [asdict(arm) for arm in arms],
+        "shadows": [asdict(arm) for arm in shadows],
+        "rollout": to_json(decision.state),
+        "builds": [{**asdict(release), **asdict(fleet.build)} for release, fleet in running.items()],
+        "analysis": decision.comparison.reason if decision.comparison else "",
+        "told_at": snapshot.now,
+    }
+    keeps = {str(member.app) for fleet in running.values() if fleet.granted for member in fleet.members}
+    return _Outcome(
+        Plan(tuple(notes)) + _record(deployment, status) + plan,
+        frozenset(keeps | {arm.app for arm in (*arms, *shadows)}),
+        frozenset(fleet.workload for fleet in running.values()),
     )
 
 
-def _version(deployment: Deployment, versions: tuple[Version, ...]) -> Version | None:
-    candidates = [v for v in versions if v.model == deployment.model and deployment.version in (None, v.version)]
-    return max(candidates, key=lambda v: v.version, default=None)
+def _stored(deployment: Deployment) -> State:
+    """Where the roll-out stood. Of an older Biplane only who takes traffic is known."""
+    if "rollout" not in deployment.status:
+        apps = [AppName.parse(arm["app"]) for arm in deployment.status.get("arms", ())]
+        return State(stable=next((Release(app.version, app.settings) for app in apps if app is not None), None))
+    return from_json(deployment.status["rollout"])
 
 
-def _serving(deployment: Deployment, snapshot: Snapshot) -> tuple[Arm, ...]:
-    """The arms that the store last published and whose applications still can serve."""
-    published = tuple(Arm(**arm) for arm in deployment.status.get("arms", ()))
-    able = tuple(arm for arm in published if _can_serve(arm.app, snapshot))
-    if able == published:
-        return published
-    weight = sum(arm.weight for arm in able)
-    return tuple(replace(arm, weight=arm.weight / weight) for arm in able)
+def _wanted(deployment: Deployment, versions: Iterable[Version]) -> Release | None:
+    candidates = [v.version for v in _asked_for(deployment, versions) if not v.refused]
+    return deployment.release(max(candidates)) if candidates else None
 
 
-def _can_serve(name: str, snapshot: Snapshot) -> bool:
-    app = AppName.parse(name)
-    if app is None or snapshot.apps.get(name, ABSENT).state not in (AppState.RUNNING, AppState.SICK):
-        return False
-    placement = snapshot.placements.get(app.workload)
-    return placement is not None and _is_on(app, placement) and not placement.evicted
+def _asked_for(deployment: Deployment, versions: Iterable[Version]) -> list[Version]:
+    return [v for v in versions if v.model == deployment.build.model and deployment.version in (None, v.version)]
+
+
+def _named(deployment: Deployment, versions: Iterable[Version]) -> dict[str, Release]:
+    """The releases of an A/B test's arms that are registered."""
+    known = {v.version for v in versions if v.model == deployment.build.model and not v.refused}
+    return {arm.name: deployment.release(arm.version) for arm in deployment.rollout.arms if arm.version in known}
+
+
+def _builds(deployment: Deployment, state: State, wanted: Iterable[Release | None]) -> dict[Release, Build]:
+    """What each release is made with: the deployment says it of its own settings, the store of those before."""
+    builds = {release: deployment.build for release in wanted if release is not None}
+    stored = {
+        Release(told["version"], told["settings"]): Build(
+            told["model"], told["workload"], told["share_memory"], told["engine"]
+        )
+        for told in deployment.status.get("builds", ())
+    }
+    for release in (state.stable, state.target):
+        if release is not None and release not in builds:
+            own = release.settings == deployment.build.settings
+            if own or release in stored:
+                builds[release] = deployment.build if own else stored[release]
+    return builds
+
+
+def _source(fleet: Fleet, snapshot: Snapshot) -> str:
+    versions = (v for v in snapshot.versions if (v.model, v.version) == (fleet.build.model, fleet.release.version))
+    return next((version.source for version in versions), "")
+
+
+def _workload(decision: Decision, wanted: Release | None, running: Mapping[Release, Fleet]) -> str:
+    """The workload on which it depends what happens next."""
+    fleet = running.get(decision.state.target or wanted or Release(0, "")) or next(iter(running.values()), None)
+    return fleet.workload if fleet else ""
+
+
+def _stands(
+    deployment: Deployment,
+    decision: Decision,
+    wanted: Release | None,
+    running: Mapping[Release, Fleet],
+    versions: Iterable[Version],
+) -> tuple[Phase, str]:
+    """Where the deployment stands, and why."""
+    state = decision.state
+    if wanted is None and not deployment.rollout.arms:
+        if refused := [v for v in _asked_for(deployment, versions) if v.refused]:
+            last = max(refused, key=lambda v: v.version)
+            return Phase.WAITING, f"version {last.version} of model {last.model} is not served: {last.refused}"
+        version = "any version" if deployment.version is None else f"version {deployment.version}"
+        return Phase.WAITING, f"{version} of model {deployment.build.model} is not registered"
+    order = (state.target, wanted, state.stable)
+    coming = [running[release] for release in order if release is not None and release in running]
+    if not coming:
+        return Phase.WAITING, decision.reason
+    fleet = coming[0]
+    if not fleet.granted:
+        return Phase.PLACING, fleet.placement.reason if fleet.placement else "the scheduler has not answered yet"
+    if AppState.FAILED in fleet.states:
+        return Phase.FAILED, fleet.messages
+    if state.target is None and not deployment.rollout.arms and state.stable != wanted:
+        return Phase.ROLLED_BACK, decision.reason
+    if state.stage in (Stage.SHADOWING, Stage.STEPPING, Stage.KEEPING):
+        return Phase.ROLLING_OUT, decision.reason
+    if state.target is None and fleet.states == {AppState.RUNNING}:
+        return Phase.READY, decision.reason if deployment.rollout.arms else f"version {fleet.release.version} serves"
+    if state.target is None and fleet.ready == 1.0:
+        return Phase.DEGRADED, fleet.messages
+    absent = AppState.ABSENT in fleet.states
+    reason = fleet.messages or ("its application is being started" if absent else "its replicas are starting")
+    return Phase.STARTING, reason
+
+
+def _record(deployment: Deployment, status: Mapping[str, Any]) -> Plan:
+    before = deployment.status
+    figures = {"analysis", "told_at"}
+    changed = {k: v for k, v in status.items() if k not in figures} != {
+        k: v for k, v in before.items() if k not in figures
+    }
+    due = status["told_at"] - before.get("told_at", 0.0) >= TOLD_SECONDS
+    if not changed and (status["analysis"] == before.get("analysis", "") or not due):
+        return Plan()
+    record = PutStatus(
+        kind="Deployment",
+        name=deployment.name,
+        event=status["phase"],
+        reason=status["reason"],
+        revision=deployment.revision,
+        status=status,
+        quiet=before.get("phase") == status["phase"],
+    )
+    return Plan((record,))
 
 
 def _is_on(app: AppName, placement: Placement) -> bool:
     """Whether the devices that the application was started on are still its own."""
     return app.lease in {part.lease for part in parts_of(placement)}
-
-
-def _outcome(
-    deployment: Deployment,
-    phase: Phase,
-    reason: str,
-    arms: tuple[Arm, ...],
-    workload: str = "",
-    apps: Sequence[AppName] = (),
-    plan: Plan = NOTHING,
-) -> _Outcome:
-    status: dict[str, Any] = {
-        "generation": deployment.generation,
-        "phase": phase.value,
-        "reason": reason,
-        "workload": workload,
-        "arms": [asdict(arm) for arm in arms],
-    }
-    keeps = frozenset({arm.app for arm in arms} | {str(app) for app in apps})
-    workloads = frozenset({workload})
-    if status == deployment.status:
-        return _Outcome(plan, keeps, workloads)
-    record = PutStatus(
-        kind="Deployment",
-        name=deployment.name,
-        event=phase.value,
-        reason=reason,
-        revision=deployment.revision,
-        status=status,
-        quiet=deployment.status.get("phase") == phase.value,
-    )
-    return _Outcome(Plan((record,)) + plan, keeps, workloads)
-
-
-def _ask(deployment: Deployment, version: Version, workload: str, snapshot: Snapshot) -> tuple[Record, ...]:
-    """The workload as it is wanted: what may change in place is changed there."""
-    if snapshot.asked.get(workload) == deployment.workload:
-        return ()
-    ask = PutSpec(
-        kind="Workload",
-        name=workload,
-        event="Requested",
-        reason=f"deployment {deployment.name} wants version {version.version}",
-        spec={
-            "apiVersion": "biplane/v1",
-            "kind": "Workload",
-            "metadata": {"name": deployment.name},
-            "spec": dict(deployment.workload),
-        },
-    )
-    return (ask,)
-
-
-def _start(deployment: Deployment, version: Version, app: AppName, part: Part, snapshot: Snapshot) -> Effect:
-    around = snapshot.surroundings
-    piece = part.pieces[0]
-    return EnsureApp(
-        kind="Deployment",
-        name=deployment.name,
-        reason=f"version {version.version} is wanted",
-        app=str(app),
-        route_prefix=app.route_prefix,
-        builder=BUILDER,
-        args={
-            "model": deployment.name,
-            "version": str(version.version),
-            "source": version.source,
-            "path": f"{around.models_directory}/{version.model}/{version.version}",
-            "mlflow_url": around.mlflow_url,
-            "node_id": piece.node_id,
-            "resource": piece.resource,
-            "milli": piece.milli,
-            "replica_devices": [list(one.devices) for one in part.pieces],
-            "share_memory": deployment.share_memory,
-            "workload": app.workload,
-            "claims_directory": around.claims_directory,
-            "engine": dict(deployment.engine),
-            "internal_key_file": around.internal_key_file,
-        },
-    )
 
 
 def _retire(snapshot: Snapshot, kept: frozenset[str], workloads: frozenset[str]) -> Plan:

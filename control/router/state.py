@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from control.kernel.ids import AppName, app_workload, digest
+from control.kernel.ids import digest
 from control.kernel.placement import Placement
 from control.kernel.present import AppView
-from control.router.part import Part
+from control.router.rollout_state import Release, Request
+from control.specs.rollout import RolloutSpec
+from control.traffic import Traffic
 
 
 class Phase(Enum):
@@ -18,7 +20,9 @@ class Phase(Enum):
 
     WAITING = "Waiting"  # for a version to be registered
     PLACING = "Placing"  # for the scheduler's lease
-    STARTING = "Starting"  # the wanted application is coming up; an older one may still serve
+    STARTING = "Starting"  # the wanted applications are coming up; older ones may still serve
+    ROLLING_OUT = "RollingOut"  # two releases serve, and traffic moves from one to the other
+    ROLLED_BACK = "RolledBack"  # what is wanted was tried and was worse; the release before it serves
     READY = "Ready"
     DEGRADED = "Degraded"  # serving, while Serve replaces replicas
     FAILED = "Failed"
@@ -26,12 +30,13 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Arm:
-    """An application of a version that takes traffic at `url` with a share of `weight`."""
+    """An application of a version that takes traffic at `url` with a share of `weight`. `name` is an A/B test's."""
 
     version: int
     weight: float
     url: str
     app: str
+    name: str = ""
 
 
 IN_PLACE = frozenset({"queue", "priority_class"})
@@ -39,22 +44,17 @@ IN_PLACE = frozenset({"queue", "priority_class"})
 
 
 @dataclass(frozen=True)
-class Deployment:
-    """A deployment as wanted, with what the store last said of it. `version` None means the latest.
+class Build:
+    """What the applications of a release are made with, whatever their version.
 
-    `workload` is what an application asks of the scheduler, as the spec of a Workload. `share_memory` is how many
-    bytes of a device are a replica's own when it has a share of one, else 0.
+    `workload` is what they ask of the scheduler, as the spec of a Workload. `share_memory` is how many bytes of a
+    device are a replica's own when it has a share of one, else 0.
     """
 
-    name: str
-    revision: int
-    generation: int
     model: str
-    version: int | None
     workload: Mapping[str, Any]
     share_memory: int
     engine: Mapping[str, Any]
-    status: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> str:
@@ -62,20 +62,41 @@ class Deployment:
         placed = {name: value for name, value in self.workload.items() if name not in IN_PLACE}
         return digest({"model": self.model, "workload": placed, "engine": dict(self.engine)})
 
-    def workload_name(self, version: int) -> str:
-        return app_workload(self.name, version, self.settings)
 
-    def app(self, version: int, part: Part) -> AppName:
-        return AppName(self.name, version, self.settings, part.lease)
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment as wanted, with what the store last said of it. `version` None means the latest.
+
+    `request` is what a person last asked of its roll-out.
+    """
+
+    name: str
+    revision: int
+    generation: int
+    version: int | None
+    build: Build
+    rollout: RolloutSpec
+    request: Request | None = None
+    status: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Of all that a person wrote: while it stays the same a release that was rolled back is not tried again."""
+        rollout = self.rollout.model_dump(mode="json")
+        return digest({"version": self.version, "settings": self.build.settings, "rollout": rollout})
+
+    def release(self, version: int) -> Release:
+        return Release(version, self.build.settings)
 
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version and where its files are (an artifact URI)."""
+    """A registered version and where its files are (an artifact URI); `refused` says why it may take no traffic."""
 
     model: str
     version: int
     source: str
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,3 +127,5 @@ class Snapshot:
     routed: frozenset[str]
     published_at: float
     surroundings: Surroundings
+    traffic: Mapping[str, Mapping[str, Traffic]] = field(default_factory=dict)
+    """What each gateway replica counted of each application, by application and replica."""

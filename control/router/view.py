@@ -2,44 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
 from control.kernel.ids import TABLE_KIND
 from control.kernel.placement import placement_of
 from control.kernel.present import Drive
-from control.kernel.store import Object, Store
-from control.router.state import Deployment, Snapshot, Surroundings, Version
+from control.kernel.store import Heartbeat, Object, Store
+from control.router.rollout_state import Action, Request
+from control.router.state import Build, Deployment, Snapshot, Surroundings, Version
 from control.specs.deployment import Deployment as DeploymentDocument
+from control.traffic import BEAT_PREFIX, Traffic, parse
+
+REQUEST_KIND = "RolloutRequest"
+"""What a person asked of a roll-out: `deployment` (the uid, so that it is no request to a later one of that name),
+`action` and `who`."""
 
 
 def observe(store: Store, drive: Drive, surroundings: Surroundings, now: float) -> Snapshot:
     apps = drive.apps()  # before the store: an application seen here was asked for by something stored
     live = frozenset(node.node_id for node in drive.nodes())
-    stored = store.list("Deployment", "ModelVersion", "Workload", TABLE_KIND)
+    stored = store.list("Deployment", "ModelVersion", "Workload", REQUEST_KIND, TABLE_KIND)
     tables = [o for o in stored if o.kind == TABLE_KIND]
+    requests = {o.spec["deployment"]: _request(o) for o in stored if o.kind == REQUEST_KIND}
     return Snapshot(
         now=now,
-        deployments=tuple(_deployment(o) for o in stored if o.kind == "Deployment"),
+        deployments=tuple(_deployment(o, requests.get(o.uid)) for o in stored if o.kind == "Deployment"),
         versions=tuple(
-            Version(o.spec["model"], o.spec["version"], o.spec["source"]) for o in stored if o.kind == "ModelVersion"
+            Version(
+                o.spec["model"], o.spec["version"], o.spec["source"], o.status.get("refuses", {}).get("production", "")
+            )
+            for o in stored
+            if o.kind == "ModelVersion"
         ),
         asked={o.name: o.spec["spec"] for o in stored if o.kind == "Workload"},
         placements={o.name: placement_of(o.status, live) for o in stored if o.kind == "Workload"},
         apps=apps,
-        routed=frozenset(arm["url"] for o in tables for m in o.spec["models"].values() for arm in m["arms"]),
+        routed=frozenset(
+            arm["url"]
+            for o in tables
+            for model in o.spec["models"].values()
+            for arm in (*model["arms"], *model.get("shadows", ()))
+        ),
         published_at=max((o.updated_at for o in tables), default=0.0),
         surroundings=surroundings,
+        traffic=_traffic(store.heartbeats()),
     )
 
 
-def _deployment(stored: Object) -> Deployment:
+def _traffic(beats: Iterable[Heartbeat]) -> Mapping[str, Mapping[str, Traffic]]:
+    """By application and gateway replica, those that are gone too: what they counted still counts. What cannot be read
+    counts as nothing."""
+    found: dict[str, dict[str, Traffic]] = {}
+    for beat in beats:
+        if beat.actor.startswith(BEAT_PREFIX):
+            with suppress(ValueError):
+                for app, traffic in parse(beat.body).items():
+                    found.setdefault(app, {})[beat.actor.removeprefix(BEAT_PREFIX)] = traffic
+    return found
+
+
+def _request(stored: Object) -> Request:
+    """Each time that it is written is a new request."""
+    return Request(stored.generation, Action(stored.spec["action"]), stored.spec["who"])
+
+
+def _deployment(stored: Object, request: Request | None) -> Deployment:
     spec = DeploymentDocument.model_validate(stored.spec).spec
     return Deployment(
         name=stored.name,
         revision=stored.revision,
         generation=stored.generation,
-        model=spec.model,
         version=None if spec.version == "latest" else spec.version,
-        workload=spec.workload.model_dump(mode="json", exclude_defaults=True),
-        share_memory=spec.device_memory if spec.share else 0,
-        engine=spec.engine,
+        build=Build(
+            model=spec.model,
+            workload=spec.workload.model_dump(mode="json", exclude_defaults=True),
+            share_memory=spec.device_memory if spec.share else 0,
+            engine=spec.engine,
+        ),
+        rollout=spec.rollout,
+        request=request,
         status=stored.status,
     )

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, JsonValue, ValidationError, model_v
 from control.specs.base import Filled, Manifest
 from control.specs.problem import refuse, show
 from control.specs.quantity import MOST, Bytes, Cpus
+from control.specs.rollout import RolloutSpec
 from control.specs.workload import PRIORITY_CLASS, DeviceAsk, WorkloadSpec
 
 
@@ -19,7 +20,10 @@ def _is_version(value: object) -> object:
 
 
 class DeploymentSpec(DeviceAsk):
-    """`devices`, `cpus` and `memory` (host bytes) are per replica; `engine` goes to the serving engine as it is."""
+    """`devices`, `cpus` and `memory` (host bytes) are per replica; `engine` goes to the serving engine.
+
+    `rollout` says how traffic moves when another version or other settings are wanted: at once, unless it says more.
+    """
 
     model: Filled
     version: Annotated[int | Literal["latest"], BeforeValidator(_is_version)] = "latest"
@@ -28,6 +32,7 @@ class DeploymentSpec(DeviceAsk):
     memory: Bytes = 0
     cpus: Cpus = 0.0
     engine: dict[str, JsonValue] = Field(default={})
+    rollout: RolloutSpec = RolloutSpec(strategy="instant")
 
     @property
     def priority(self) -> str:

@@ -16,14 +16,15 @@ import typer
 from rich.console import Console
 
 from control.client import Client, NoPlane, NotDeletable, NotFound, kind_of
-from control.kernel.home import Home
-from control.kernel.store import WrongSchema
+from control.kernel.database import InvalidStoreUrl, StoreError
+from control.kernel.home import STORE_PASSWORD_VARIABLE, STORE_VARIABLE, Home
 from control.preflight import Refused
+from control.router.rollout_state import Action
 from control.scheduler.discipline import Discipline
 from control.specs.document import Document
 from control.specs.load import load_file
 from control.specs.problem import SpecError
-from scripts.cli import show
+from scripts.cli import models, show
 from scripts.cli.cluster import declared_cluster
 from scripts.cli.gpus import occupancy as show_gpus
 from scripts.cli.health import health as show_health
@@ -54,6 +55,16 @@ def up(
     cluster: Annotated[
         Path | None, typer.Option("--cluster", "-c", help="A file with a Cluster document.", metavar="FILE")
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            envvar=STORE_VARIABLE,
+            show_envvar=True,
+            help="Keep goals and statuses here from now on: sqlite:////PATH or postgresql://USER@HOST:PORT/DATABASE; "
+            f"the password from {STORE_PASSWORD_VARIABLE}. Without it, in the state directory.",
+            metavar="URL",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Start the plane here, or bring back what is missing of it. Example: biplane up"""
@@ -64,7 +75,7 @@ def up(
 
     with _explained():
         declared = declared_cluster(cluster)
-        came_up = start(home, declared, lambda part: errors.print(f"[dim]starting[/] {part}"))
+        came_up = start(home, declared, lambda part: errors.print(f"[dim]starting[/] {part}"), store)
     show.up(came_up, home, json=json)
 
 
@@ -122,6 +133,9 @@ def describe(reference: Reference, json: Json = False) -> None:
     with _explained():
         kind, name = _reference(reference)
         client = Client()
+        if kind == "ModelVersion":
+            models.described(client, name, json=json)
+            return
         (found,) = client.get(kind, name)
         history = client.events(kind, name)
     show.description(found, history, json=json)
@@ -211,6 +225,21 @@ def health(json: Json = False) -> None:
 
 
 @app.command()
+def rollout(
+    action: Annotated[Action, typer.Argument(help="What is asked of the roll-out that goes on.")],
+    deployment: Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="For example status-codes.")],
+    json: Json = False,
+) -> None:
+    """Promote, pause, resume or abort a deployment's roll-out. Example: biplane rollout abort status-codes
+
+    A version that is aborted is not tried again until the deployment is changed. `biplane explain` shows the answer.
+    """
+    with _explained():
+        Client().ask_rollout(deployment.removeprefix("deployment/"), action)
+    show.done(f"{action.value} asked of the roll-out of {deployment}", json=json)
+
+
+@app.command()
 def cordon(name: Held, reason: Reason = "by hand", json: Json = False) -> None:
     """Place nothing new on a node or device. Example: biplane cordon node-3 --reason fan"""
     with _explained():
@@ -277,9 +306,9 @@ def _explained() -> Iterator[None]:
     """Turn what can go wrong into one message and an exit code."""
     try:
         yield
-    except SpecError as error:
+    except (SpecError, InvalidStoreUrl) as error:
         _fail(str(error), BAD_INPUT)
-    except (Refused, WrongSchema, TimeoutError) as error:  # before OSError, of which TimeoutError is one
+    except (Refused, StoreError, TimeoutError) as error:  # before OSError, of which TimeoutError is one
         _fail(str(error), FAILED)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), BAD_INPUT)

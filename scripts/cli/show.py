@@ -17,6 +17,7 @@ from rich.table import Table
 
 from control.client import Result, Settled, Status
 from control.explain import Finding
+from control.kernel.database import shown
 from control.kernel.home import Home
 from control.kernel.store import Event, Object
 
@@ -50,13 +51,14 @@ def up(came_up: Up, home: Home, *, json: bool) -> None:
         return emit(
             {
                 "home": str(home.path),
+                "store": shown(home.store_url),
                 "urls": urls,
                 "started": came_up.started,
                 "api_key_file": str(home.api_key_file),
             }
         )
     out.print(f"The plane is up{'' if came_up.started else ' (nothing had to be started)'}.")
-    table(("WHAT", "WHERE"), (*urls.items(), ("state", home.path)))
+    table(("WHAT", "WHERE"), (*urls.items(), ("state", home.path), ("store", shown(home.store_url))))
     if came_up.new_api_key:
         out.print(f"API key (shown once; kept for you in {home.api_key_file}): {came_up.new_api_key}")
     return None
@@ -89,13 +91,14 @@ def status(found: Status, *, json: bool) -> None:
         return emit(
             {
                 "home": found.home,
+                "store": found.store,
                 "urls": found.urls,
                 "silent": found.silent,
                 "actors": [asdict(beat) for beat in found.heartbeats],
                 "objects": [_summary(o) for o in found.objects],
             }
         )
-    table(("WHAT", "WHERE"), (*found.urls.items(), ("state", found.home)))
+    table(("WHAT", "WHERE"), (*found.urls.items(), ("state", found.home), ("store", found.store)))
     out.print()
     table(
         ("CONTROL ACTOR", "LAST SIGN OF LIFE", "LAST PASS (ms)"),

@@ -7,14 +7,12 @@ as it has read a table.
 """
 
 import asyncio
-import contextlib
-import importlib
 import logging
-import random
+import pkgutil
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
-import aiohttp
 from ray import serve
 from ray.serve.deployment import Application
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,31 +20,50 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serve_apps.gateway import errors
 from serve_apps.gateway.answer import Answer
 from serve_apps.gateway.auth import authenticate
-from serve_apps.gateway.body import ClientGone, parse_chat_request, read_body
-from serve_apps.gateway.proxy import Timeouts, Upstream, read_answer, returned_headers
-from serve_apps.gateway.routes import pick_arm
-from serve_apps.gateway.stream import EventRelay
+from serve_apps.gateway.body import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    ClientGone,
+    Request,
+    parse_request,
+    read_body,
+)
+from serve_apps.gateway.exchange import Exchange
+from serve_apps.gateway.figures import Figures, Report
+from serve_apps.gateway.proxy import Timeouts, Upstream
+from serve_apps.gateway.routes import Routes, sticky_key
+from serve_apps.gateway.shadow import Mirror
 from serve_apps.gateway.table import PERIOD_SECONDS, Table, TableHolder
 from serve_apps.internal_key import read_internal_key
 
 log = logging.getLogger("biplane.gateway")
 
 DEFAULT_READER = "control.client:read_gateway_table"
-CHAT, MODELS, HEALTH = "/v1/chat/completions", "/v1/models", "/healthz"
+DEFAULT_REPORT = "control.traffic_report:write_gateway_traffic"
+GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS})
+MODELS, HEALTH = "/v1/models", "/healthz"
 
 
 class Gateway:
-    """The ASGI application. `read` is the table's reader (see `TableHolder`)."""
+    """The ASGI application. `read` is the table's reader (see `TableHolder`), `report` takes the figures."""
 
     def __init__(
         self,
         read: Callable[[], bytes | None],
+        report: Report,
         internal_key: str,
         timeouts: Timeouts | None = None,
-        table_period_s: float = PERIOD_SECONDS,
+        period_s: float = PERIOD_SECONDS,
     ) -> None:
-        self._holder = TableHolder(read, table_period_s)
+        self._holder = TableHolder(read, period_s)
+        self._report = report
+        self._period_s = period_s
         self._upstream = Upstream(internal_key, timeouts or Timeouts())
+        self._routes = Routes()
+        self._figures = Figures()
+        self._exchange = Exchange(self._upstream, self._routes, self._figures)
+        self._mirror = Mirror(self._exchange, self._figures)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -61,10 +78,18 @@ class Gateway:
         await self._holder.refresh()
         async with self._upstream:
             refreshing = asyncio.create_task(self._holder.run())
+            reporting = asyncio.create_task(self._figures.run(self._report, self._named, self._period_s))
             await send({"type": "lifespan.startup.complete"})
             await receive()
             refreshing.cancel()
+            reporting.cancel()
+            self._mirror.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def _named(self) -> set[str]:
+        """The applications of the table."""
+        models = self._holder.table.models.values() if self._holder.table else ()
+        return {arm.app for model in models for arm in (*model.arms, *(shadow.arm for shadow in model.shadows))}
 
     async def _http(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         try:
@@ -90,14 +115,15 @@ class Gateway:
             if table is None:
                 raise errors.not_ready()
             return await answer.json({"status": "ok", "table_version": table.version})
-        if path != CHAT and path != MODELS and not path.startswith(MODELS + "/"):
+        generates = path in GENERATING
+        if not generates and path != MODELS and not path.startswith(MODELS + "/"):
             raise errors.unknown_path(scope["path"])
-        _require_method(method, *(("POST",) if path == CHAT else ("GET", "HEAD")))
+        _require_method(method, *(("POST",) if generates else ("GET", "HEAD")))
         if table is None:
             raise errors.not_ready()
         authenticate(scope, table)
-        if path == CHAT:
-            return await self._chat(scope, receive, answer, table)
+        if generates:
+            return await self._generate(scope, receive, answer, table, path)
         if path == MODELS:
             return await answer.json({"object": "list", "data": [_model_card(name) for name in sorted(table.models)]})
         name = path.removeprefix(MODELS + "/")
@@ -105,45 +131,48 @@ class Gateway:
             raise errors.model_not_found(name, table.models)
         return await answer.json(_model_card(name))
 
-    async def _chat(self, scope: Scope, receive: Receive, answer: Answer, table: Table) -> None:
-        """Answers one chat request, and drops the upstream connection at once when the client leaves."""
+    async def _generate(self, scope: Scope, receive: Receive, answer: Answer, table: Table, path: str) -> None:
+        """Answers one request for a model, and drops the upstream connection at once when the client leaves."""
         raw = await read_body(scope, receive, table.max_body_bytes)
-        answering = asyncio.create_task(self._answer_chat(scope, answer, table, raw))
-        leaving = asyncio.create_task(_client_left(receive))
+        request = parse_request(path, raw)
+        answering, leaving = asyncio.current_task(), asyncio.create_task(_client_left(receive))
+        answered = left = False
+
+        def leave(_: asyncio.Task[None]) -> None:
+            nonlocal left
+            if answering is not None and not answered:
+                left = answering.cancel()  # vLLM aborts a request whose connection closes
+
+        leaving.add_done_callback(leave)
         try:
-            await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+            await self._answer(request, scope, answer, table)
+        except asyncio.CancelledError:
+            if answering is None or not left or answering.uncancel():
+                raise  # somebody else wants this to end
         finally:
+            answered = True
             leaving.cancel()
-            if not answering.done():
-                answering.cancel()  # vLLM aborts a request whose connection closes
-        with contextlib.suppress(asyncio.CancelledError):
-            await answering
 
-    async def _answer_chat(self, scope: Scope, answer: Answer, table: Table, raw: bytes) -> None:
-        request = parse_chat_request(raw)
-        arm = pick_arm(table, request.model, random.random())
-        response = await self._upstream.chat(arm, request, scope)
+    async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table) -> None:
+        """Tries one arm, and a second time where that failed before anything of an answer was passed on."""
+        routes = self._routes
+        table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
+        model = table.models.get(request.model)
+        key = None if model is None else sticky_key(model.sticky, request.user, scope)
+        arm = routes.pick(table, request.model, key, monotonic())
         try:
-            headers = returned_headers(response.headers)
-            if response.content_type == "text/event-stream":
-                await _relay(response, answer, headers)
-            else:
-                await answer.whole(200, await read_answer(response, request.model), headers)
-        finally:
-            response.close()  # drops the connection unless the answer was read to its end
-
-
-async def _relay(response: aiohttp.ClientResponse, answer: Answer, headers: list[tuple[bytes, bytes]]) -> None:
-    relay = EventRelay()
-    broken = False
-    await answer.start(200, headers)
-    try:
-        async for chunk in response.content.iter_any():
-            if ready := relay.feed(chunk):
-                await answer.part(ready)
-    except (aiohttp.ClientError, TimeoutError):
-        broken = True
-    await answer.part(relay.finish(broken), last=True)
+            await self._exchange.answer(arm, request, scope, answer, eager=routes.alternatives(request.model))
+        except errors.ApiError as error:
+            if error.failure is None:
+                raise
+            second = routes.other(request.model, key, monotonic(), arm)
+            if second is None and error.failure is errors.Failure.BROKEN:
+                second = arm
+            if second is None:
+                raise
+            await self._exchange.answer(second, request, scope, answer)
+        for shadow in routes.mirrors(request.model):
+            self._mirror.send(shadow, request, scope)
 
 
 async def _client_left(receive: Receive) -> None:
@@ -162,13 +191,13 @@ def _model_card(name: str) -> dict[str, Any]:
 
 def build(args: dict[str, Any]) -> Application:
     """The Serve application. `args`: `internal_key_file` (path), `read` (`module:function`, the
-    table's reader), `replicas`."""
-    reader_path = args.get("read", DEFAULT_READER)
+    table's reader), `report` (`module:function`, what writes the figures), `replicas`."""
+    reader_path, report_path = args.get("read", DEFAULT_READER), args.get("report", DEFAULT_REPORT)
     key_file = args["internal_key_file"]
 
     def make_gateway() -> ASGIApp:
-        module, _, name = reader_path.partition(":")
-        return Gateway(getattr(importlib.import_module(module), name), read_internal_key(key_file))
+        read, report = (pkgutil.resolve_name(path) for path in (reader_path, report_path))
+        return Gateway(read, report, read_internal_key(key_file))
 
     deployment = serve.deployment(
         serve.ingress(make_gateway)(),

@@ -8,17 +8,24 @@ from starlette.types import Receive, Scope
 
 from serve_apps.gateway.errors import ApiError, invalid_json, invalid_value, request_too_large
 
+CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+
 
 class ClientGone(Exception):
     """The client left before its request was complete: there is nobody to answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """`raw` is forwarded as it came; the engine checks everything that is not named here."""
+class Request:
+    """`raw` is forwarded as it came to the same `path`; the engine checks everything that is not named here.
 
+    `user` is empty where the request names nobody.
+    """
+
+    path: str
     raw: bytes
     model: str
+    user: str
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
@@ -43,7 +50,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             return b"".join(parts)
 
 
-def parse_chat_request(raw: bytes) -> ChatRequest:
+def parse_request(path: str, raw: bytes) -> Request:
     """Raises ApiError 400 naming the parameter."""
     try:
         document: Any = json.loads(raw)
@@ -51,9 +58,9 @@ def parse_chat_request(raw: bytes) -> ChatRequest:
         raise invalid_json(str(error)) from None
     if not isinstance(document, dict):
         raise ApiError(400, "invalid_value", "The request body must be a JSON object.")
-    model, messages = document.get("model"), document.get("messages")
+    model, user = document.get("model"), document.get("user")
     if not isinstance(model, str):
         raise invalid_value("model", "a string", model)
-    if not isinstance(messages, list):
-        raise invalid_value("messages", "an array", messages)
-    return ChatRequest(raw, model)
+    if path == CHAT and not isinstance(document.get("messages"), list):
+        raise invalid_value("messages", "an array", document.get("messages"))
+    return Request(path, raw, model, user if isinstance(user, str) else "")

@@ -3,15 +3,29 @@
 import difflib
 import json
 from collections.abc import Collection
+from enum import Enum
 from typing import Any
 
 INVALID_REQUEST = "invalid_request_error"
 AUTHENTICATION = "authentication_error"
 SERVER = "server_error"
+BAD_GATEWAY = 502
+"""What HAProxy says of a replica that dies before it has answered."""
+
+
+class Failure(Enum):
+    """What went wrong at an application, by what may still be done for a request of which nothing was answered yet."""
+
+    UNREACHED = "it cannot be connected to: another application may answer"
+    FAILED = "it answered with a failure: another application may answer"
+    BROKEN = "it broke off: another application, or another replica of it, may answer"
 
 
 class ApiError(Exception):
-    """An answer that is not the wanted one: an HTTP status and the OpenAI error object to send with it."""
+    """An answer that is not the wanted one: an HTTP status and the OpenAI error object to send with it.
+
+    `failure` is None where no other application would answer better.
+    """
 
     def __init__(
         self,
@@ -22,6 +36,7 @@ class ApiError(Exception):
         kind: str = INVALID_REQUEST,
         param: str | None = None,
         headers: tuple[tuple[bytes, bytes], ...] = (),
+        failure: Failure | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -30,6 +45,7 @@ class ApiError(Exception):
         self.kind = kind
         self.param = param
         self.headers = headers
+        self.failure = failure
 
     def body(self) -> bytes:
         error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
@@ -73,9 +89,10 @@ def model_not_found(model: str, served: Collection[str]) -> ApiError:
     return ApiError(404, "model_not_found", message, param="model")
 
 
-def model_unavailable(model: str, reason: str) -> ApiError:
+def model_unavailable(model: str, reason: str, failure: Failure | None = None) -> ApiError:
     message = f"The model '{model}' is not available now: {reason}."
-    return ApiError(503, "model_unavailable", message, kind=SERVER, headers=((b"retry-after", b"2"),))
+    retry_after = (b"retry-after", b"2")
+    return ApiError(503, "model_unavailable", message, kind=SERVER, headers=(retry_after,), failure=failure)
 
 
 def not_ready() -> ApiError:
@@ -98,13 +115,14 @@ def from_upstream(model: str, status: int, body: bytes) -> ApiError:
     internal key, and an answer that is no OpenAI error (HAProxy's pages: no replica, no such route) are ours to
     answer for: the model is unavailable.
     """
+    failure = Failure.BROKEN if status == BAD_GATEWAY else Failure.FAILED
     if status >= 500 or status in (401, 403):
-        return model_unavailable(model, f"its server answered {status}")
+        return model_unavailable(model, f"its server answered {status}", failure)
     try:
         told = json.loads(body)["error"]
         message, code, param = str(told["message"]), told.get("code"), told.get("param")
     except (ValueError, LookupError, TypeError, AttributeError):
-        return model_unavailable(model, f"its server answered {status}")
+        return model_unavailable(model, f"its server answered {status}", failure)
     # vLLM repeats the HTTP status as an integer; clients switch on strings.
     named = code if isinstance(code, str) else "invalid_request"
     return ApiError(status, named, message, param=param if isinstance(param, str) else None)

@@ -9,8 +9,8 @@ import aiohttp
 from multidict import CIMultiDictProxy
 from starlette.types import Scope
 
-from serve_apps.gateway.body import ChatRequest
-from serve_apps.gateway.errors import from_upstream, model_unavailable, upstream_timeout
+from serve_apps.gateway.body import Request
+from serve_apps.gateway.errors import Failure, from_upstream, model_unavailable, upstream_timeout
 from serve_apps.gateway.table import Arm
 
 HOP_BY_HOP = frozenset(
@@ -18,7 +18,7 @@ HOP_BY_HOP = frozenset(
 )
 # Credentials are the gateway's to check; the others are set anew for the upstream request.
 NOT_FORWARDED = HOP_BY_HOP | frozenset(
-    b"host content-length content-type authorization cookie x-api-key accept-encoding expect".split()
+    b"host content-length content-type authorization cookie x-api-key accept-encoding expect x-biplane-shadow".split()
 )
 NOT_RETURNED = HOP_BY_HOP | frozenset(b"content-length server date set-cookie x-request-id".split())
 
@@ -26,27 +26,28 @@ NOT_RETURNED = HOP_BY_HOP | frozenset(b"content-length server date set-cookie x-
 @dataclass(frozen=True)
 class Timeouts:
     """Seconds. `silence_s` bounds the wait for the next byte, the first one included; `total_s` the whole
-    answer.
+    answer; `eager_connect_s` the wait for a connection where another arm can take the request.
     """
 
     connect_s: float = 2.0
+    eager_connect_s: float = 0.4
     silence_s: float = 120.0
     total_s: float = 600.0
 
 
 class Upstream:
-    """Use as an asynchronous context manager; inside it, `chat` may be called concurrently."""
+    """Use as an asynchronous context manager; inside it, `send` may be called concurrently."""
 
     def __init__(self, internal_key: str, timeouts: Timeouts) -> None:
         self._authorization = f"Bearer {internal_key}"
-        self._timeout = aiohttp.ClientTimeout(
-            total=timeouts.total_s, sock_connect=timeouts.connect_s, sock_read=timeouts.silence_s
+        self._patient, self._eager = (
+            aiohttp.ClientTimeout(total=timeouts.total_s, sock_connect=connect_s, sock_read=timeouts.silence_s)
+            for connect_s in (timeouts.connect_s, timeouts.eager_connect_s)
         )
 
     async def __aenter__(self) -> "Upstream":
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-            timeout=self._timeout,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -55,8 +56,10 @@ class Upstream:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def chat(self, arm: Arm, request: ChatRequest, scope: Scope) -> aiohttp.ClientResponse:
-        """The answer with its body unread; the caller closes it.
+    async def send(
+        self, arm: Arm, request: Request, scope: Scope, mirrored: bool, eager: bool
+    ) -> aiohttp.ClientResponse:
+        """The answer with its body unread; the caller closes it. A `mirrored` request is marked as one.
 
         Raises ApiError: 503 where the version cannot be reached or answers with no OpenAI error, 504 where it
         says nothing for too long, and the engine's own error where it refuses the request.
@@ -71,19 +74,27 @@ class Upstream:
         # Else Serve cancels the handler when we leave, which vLLM's wrapper does not pass on to the generation it
         # waits for: the engine would generate to the end. Left alone, vLLM sees the disconnect and aborts.
         headers["x-request-disconnect-disabled"] = "?1"
-        url = f"{arm.url}/v1/chat/completions"
+        if mirrored:
+            headers["x-biplane-shadow"] = "1"
+        timeout = self._eager if eager else self._patient
         try:
-            response = await self._session.post(url, data=request.raw, headers=headers, allow_redirects=False)
+            response = await self._session.post(
+                arm.url + request.path, data=request.raw, headers=headers, allow_redirects=False, timeout=timeout
+            )
             if response.status == 200:
                 return response
             async with response:
                 raise from_upstream(request.model, response.status, await response.read())
         except aiohttp.ConnectionTimeoutError:
-            raise model_unavailable(request.model, "its server does not accept connections") from None
+            reason = "its server does not accept connections"
+            raise model_unavailable(request.model, reason, Failure.UNREACHED) from None
         except TimeoutError:
             raise upstream_timeout(request.model) from None
+        except aiohttp.ClientConnectionError as error:
+            failure = Failure.UNREACHED if isinstance(error, aiohttp.ClientConnectorError) else Failure.BROKEN
+            raise model_unavailable(request.model, "its server cannot be reached", failure) from None
         except aiohttp.ClientError:
-            raise model_unavailable(request.model, "its server cannot be reached") from None
+            raise model_unavailable(request.model, "its server broke off", Failure.BROKEN) from None
 
 
 async def read_answer(response: aiohttp.ClientResponse, model: str) -> bytes:
@@ -93,7 +104,7 @@ async def read_answer(response: aiohttp.ClientResponse, model: str) -> bytes:
     except TimeoutError:
         raise upstream_timeout(model) from None
     except aiohttp.ClientError:
-        raise model_unavailable(model, "its server stopped before the answer was complete") from None
+        raise model_unavailable(model, "its server stopped before the answer was complete", Failure.BROKEN) from None
 
 
 def returned_headers(headers: CIMultiDictProxy[str]) -> list[tuple[bytes, bytes]]:

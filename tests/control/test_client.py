@@ -119,6 +119,19 @@ def test_running_again_starts_the_run_that_it_names(client: Client, plane: Plane
     assert [o.name for o in client.get("Run")] == ["tune-1", "tune-2", "tune-3"]
 
 
+def test_a_workload_that_rests_because_ray_did_not_place_it_is_tried_anew_when_it_is_applied_again(
+    client: Client, plane: Plane
+) -> None:
+    workload = "{apiVersion: biplane/v1, kind: Workload, metadata: {name: w}, spec: {type: batch, devices: 1}}"
+    outcomes(client, workload)
+    for status, generation in (({"phase": "Leased"}, 1), ({"phase": "Pending", "failed_binds": 5}, 2)):
+        (found,) = client.get("Workload", "w")
+        told = PutStatus(kind="Workload", name="w", event="Told", reason="test", revision=found.revision, status=status)
+        plane.store.commit([told], who="scheduler", now=5.0)
+        assert outcomes(client, workload) == ["unchanged"]
+        assert client.get("Workload", "w")[0].generation == generation
+
+
 def test_waiting_for_a_workflow_follows_its_run_to_the_end(client: Client, plane: Plane) -> None:
     outcomes(client, WORKFLOW)
     plane.settle()

@@ -18,6 +18,7 @@ from control.kernel.store import Conflict, Object, Store
 from control.pipeline.actor import Pipeline
 from control.pipeline.state import Surroundings as PipelineSurroundings
 from control.registry.actor import Registry
+from control.registry.catalogue import Catalogue
 from control.router.actor import Router
 from control.router.decide import DRAIN_SECONDS
 from control.router.state import Surroundings as RouterSurroundings
@@ -114,9 +115,10 @@ class Plane:
     def restart(self) -> None:
         """The control actors as they are right after they were started."""
         around = RouterSurroundings(GATEWAY, "http://mlflow", "/keys/internal", "/models", "/claims")
+        registry = Registry(Catalogue(self.mlflow))
         domains: list[tuple[Any, Callable[[Effect], None]]] = [
             (Scheduler(self.drive), self.drive.act),
-            (Registry(self.mlflow), self.mlflow.act),
+            (registry, registry.catalogue.act),
             (Router(self.drive, around), self.drive.act),
             (Pipeline(self.drive, PipelineSurroundings("/runs", "http://mlflow", "/claims")), self.drive.act),
             (Gateway(self.drive, "/keys/internal"), self.drive.act),

@@ -238,7 +238,7 @@ def test_status_fails_when_a_control_actor_is_silent(plane: Plane) -> None:
     assert "[silent]" in biplane("status", code=FAILED).stdout
 
 
-@pytest.mark.parametrize("command", [one.callback.__name__ for one in app.registered_commands if one.callback])
+@pytest.mark.parametrize("command", [c.name or c.callback.__name__ for c in app.registered_commands if c.callback])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     assert "Example: " in biplane(command, "--help").stdout
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,26 @@ def test_a_version_says_where_it_comes_from(request_for: MakeRequest, model_dir:
     version = client_of(request).get_model_version("codes", outputs["version"])
     assert (outputs["model"], outputs["version"], outputs["path"]) == ("codes", "1", str(model_dir))
     assert version.source == outputs["source"]
+    files = json.loads(version.tags.pop("biplane.files"))
+    assert files[WEIGHTS] == [(model_dir / WEIGHTS).stat().st_size, sha256_of(model_dir / WEIGHTS)]
     assert version.tags == {
         "biplane.key": request.key,
         "accuracy": "0.9900",
         "weights-sha256": sha256_of(model_dir / WEIGHTS),
+        "biplane.bytes": str(sum(size for size, _ in files.values())),
     }
+
+
+@pytest.mark.parametrize(
+    ("least", "gate"), [("0.9", "passed"), ("0.99", "failed: accuracy 0.9900, needed more than 0.99")]
+)
+def test_a_version_says_whether_it_passed_its_gate(
+    request_for: MakeRequest, model_dir: Path, least: str, gate: str
+) -> None:
+    request = registration(request_for, model_dir)
+    request = replace(request, parameters={**request.parameters, "min-accuracy": least})
+    version = client_of(request).get_model_version("codes", register.main(request)["version"])
+    assert version.tags["biplane.gate"] == gate
 
 
 def test_the_registered_artifact_is_the_model(request_for: MakeRequest, model_dir: Path, tmp_path: Path) -> None:

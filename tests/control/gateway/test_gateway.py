@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from control.gateway.decide import decide
-from control.gateway.state import Snapshot
+from control.gateway.state import Model, Snapshot
 from control.kernel.ids import GATEWAY_APP
 from control.kernel.plan import Create, EndApp, EnsureApp, PutSpec
 from control.kernel.present import AppState
@@ -27,11 +27,19 @@ def test_the_first_table_is_published_even_when_it_is_empty() -> None:
 
 
 def test_it_has_the_arms_of_each_model_that_serves_and_the_hash_of_each_key() -> None:
-    looked = Snapshot({"chat": (ARM,), "new": ()}, {"abc": {"name": "admin"}}, None, AppState.RUNNING, "/k")
+    copied = {**ARM, "version": 4, "weight": 0.1}
+    models = {"chat": Model((ARM,), (copied,), "user"), "new": Model()}
+    looked = Snapshot(models, {"abc": {"name": "admin"}}, None, AppState.RUNNING, "/k")
     (record,) = decide(looked).records
     assert isinstance(record, PutSpec)
     assert record.spec == {
-        "models": {"chat": {"arms": [{"version": "3", "weight": 1.0, "url": "http://here/llm/chat/3-x"}]}},
+        "models": {
+            "chat": {
+                "arms": [{**ARM, "version": "3"}],
+                "shadows": [{**copied, "version": "4", "share": 0.1}],
+                "sticky": "user",
+            }
+        },
         "keys": {"abc": {"name": "admin"}},
     }
     assert record.reason == "routes to chat; 1 key(s)"
@@ -103,4 +111,4 @@ def test_what_is_published_is_what_a_replica_reads() -> None:
     plane.settle()
     stored = plane.only("Table")
     table = parse_table(json.dumps({"version": stored.generation, **stored.spec}).encode())
-    assert [arm.version for arm in table.models["chat"]] == ["1"]
+    assert [arm.version for arm in table.models["chat"].arms] == ["1"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,18 +14,6 @@ from control.kernel.plan import Create, Note, PutSpec, PutStatus, Remove
 from control.kernel.store import Conflict, Store, WrongSchema
 
 WRITES = 12
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'biplane.db'}"
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def create(name: str = "one", **spec: object) -> Create:
@@ -347,3 +334,39 @@ def test_lists_taken_while_others_write_are_each_of_one_moment(store: Store, url
     thread.join()
     assert all(first == second for first, second in seen)
     assert len(set(seen)) > 1
+
+
+def test_what_a_program_printed_and_a_metric_that_is_no_number_are_kept(store: Store) -> None:
+    write(store, create("loss", value=float("nan"), text="a\0b"), note(reason="a\0b"))
+    found = store.get("Thing", "loss")
+    assert found is not None
+    assert math.isnan(found.spec["value"])
+    assert found.spec["text"] == "a\0b"
+    assert store.events("Thing", "one")[0].reason.strip("ab")
+
+
+def test_a_name_may_be_long_and_names_are_ordered_by_their_code_points(store: Store) -> None:
+    names = ["B", "a", "ä", "x" * 400]
+    write(store, *(create(name) for name in reversed(names)))
+    store.beat("x" * 400, {}, now=1.0)
+    assert [o.name for o in store.list("Thing")] == ["B", "a", "x" * 400, "ä"]
+
+
+def test_signs_of_life_of_those_long_gone_can_be_forgotten(store: Store) -> None:
+    for actor, at in (("gateway:a", 1.0), ("gateway:b", 5.0), ("gateway_c", 1.0), ("router", 1.0)):
+        store.beat(actor, {}, now=at)
+    store.forget_beats("gateway:", before=5.0)
+    assert {beat.actor for beat in store.heartbeats()} == {"gateway:b", "gateway_c", "router"}
+
+
+def test_two_lives_of_an_actor_that_beat_at_once_leave_one_sign(store: Store, url: str) -> None:
+    stores = [Store(url) for _ in range(4)]
+    for number in range(5):
+        threads = [threading.Thread(target=s.beat, args=(f"actor-{number}", {}), kwargs={"now": 1.0}) for s in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    for one in stores:
+        one.close()
+    assert [beat.actor for beat in store.heartbeats()] == [f"actor-{number}" for number in range(5)]

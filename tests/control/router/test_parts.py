@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from control.kernel.ids import AppName
+from control.kernel.ids import AppName, app_workload
 from control.kernel.placement import Placement
 from control.kernel.plan import EndApp, EnsureApp, Plan, PutSpec, PutStatus, Remove
 from control.kernel.present import AppState, AppView
 from control.router.decide import DRAIN_SECONDS, decide
 from control.router.part import parts_of
-from control.router.state import Arm, Deployment, Snapshot, Surroundings, Version
+from control.router.state import Arm, Build, Deployment, Snapshot, Surroundings, Version
+from control.specs.rollout import RolloutSpec
 from control.specs.step import GrantPiece
 
 GATEWAY = "http://here"
@@ -23,13 +24,11 @@ CHAT = Deployment(
     name="chat",
     revision=1,
     generation=1,
-    model="chat",
     version=None,
-    workload={"type": "inference", "devices": 3, "replicas": 3},
-    share_memory=0,
-    engine={"max_model_len": 256},
+    build=Build("chat", {"type": "inference", "devices": 3, "replicas": 3}, 0, {"max_model_len": 256}),
+    rollout=RolloutSpec(strategy="instant"),
 )
-WORKLOAD = CHAT.workload_name(1)
+WORKLOAD = app_workload("chat", 1, CHAT.build.settings)
 
 
 def gpu(node: str, *devices: str, milli: int = 1000) -> GrantPiece:
@@ -43,7 +42,7 @@ LOST = Placement("n1 is gone")
 
 
 def apps_of(placement: Placement) -> list[AppName]:
-    return [CHAT.app(1, part) for part in parts_of(placement)]
+    return [AppName("chat", 1, CHAT.build.settings, part.lease) for part in parts_of(placement)]
 
 
 ON_N0, ON_N1 = apps_of(TWO_NODES)
@@ -77,7 +76,7 @@ def look(
         now=now,
         deployments=(replace(deployment, status=published),),
         versions=(Version("chat", 1, "mlflow-artifacts:/1"),),
-        asked={} if placement is None else {WORKLOAD: asked or deployment.workload},
+        asked={} if placement is None else {WORKLOAD: asked or deployment.build.workload},
         placements={} if placement is None else {WORKLOAD: placement},
         apps={str(app): AppView(state) for app, state in (apps or {}).items()},
         routed=frozenset(map(url, routed)),
@@ -130,7 +129,7 @@ def test_pieces_that_ray_counts_differently_are_no_replicas_of_one_application()
 
 
 def test_replicas_may_share_a_device_and_are_told_how_much_of_its_memory_is_theirs() -> None:
-    shared = replace(CHAT, share_memory=20 << 30)
+    shared = replace(CHAT, build=replace(CHAT.build, share_memory=20 << 30))
     placement = Placement("why", (gpu("n0", "a", milli=250), gpu("n0", "a", milli=250)))
     (effect,) = started(decide(look(placement, deployment=shared))).values()
     args = effect.args
@@ -210,13 +209,15 @@ def test_one_sick_part_degrades_and_one_failed_part_fails_the_deployment_while_t
 
 
 def test_another_queue_changes_the_workload_in_place_and_another_size_makes_another() -> None:
-    moved = replace(CHAT, workload={**CHAT.workload, "queue": "research", "priority_class": "urgent"})
-    assert moved.workload_name(1) == WORKLOAD
-    plan = decide(look(TWO_NODES, running(ON_N0, ON_N1), BOTH, deployment=moved, asked=CHAT.workload))
+    build = CHAT.build
+    moved = replace(build, workload={**build.workload, "queue": "research", "priority_class": "urgent"})
+    assert moved.settings == build.settings
+    moving = replace(CHAT, build=moved)
+    plan = decide(look(TWO_NODES, running(ON_N0, ON_N1), BOTH, deployment=moving, asked=build.workload))
     (change,) = [record for record in plan.records if isinstance(record, PutSpec)]
     assert (change.kind, change.name, change.spec["spec"]["queue"]) == ("Workload", WORKLOAD, "research")
     assert (started(plan), ended(plan)) == ({}, {})
-    assert replace(CHAT, workload={**CHAT.workload, "latency_ms": 20.0}).workload_name(1) != WORKLOAD
+    assert replace(build, workload={**build.workload, "latency_ms": 20.0}).settings != build.settings
 
 
 def test_devices_go_back_only_when_every_part_is_gone() -> None:

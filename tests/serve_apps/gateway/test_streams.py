@@ -9,7 +9,7 @@ from aiohttp import web
 from serve_apps.gateway.proxy import Timeouts
 from serve_apps.gateway.stream import EventRelay
 from tests.serve_apps.gateway.test_requests import run
-from tests.serve_apps.gateway.upstream import CHAT, chat_body, event, start_events, world
+from tests.serve_apps.gateway.upstream import CHAT, arm, chat_body, event, start_events, world
 
 DONE = b"data: [DONE]\n\n"
 WHOLE = event("He") + event("llo \u2603") + b": a comment\n\n" + event("") + DONE
@@ -115,6 +115,26 @@ def test_an_engines_error_event_is_passed_on_without_the_done_that_follows_it() 
         received = b"".join(relay.feed(sent[i : i + size]) for i in range(0, len(sent), size))
         assert (received + relay.finish(broken=False)).startswith(event("He") + told.strip())
         assert b"[DONE]" not in received + relay.finish(broken=False)
+
+
+def test_a_stream_whose_engine_reports_its_death_in_the_middle_ends_in_that_error_and_not_in_done() -> None:
+    told = b'data: {"error": {"message": "EngineCore died", "code": 500}}'
+
+    async def dies(request: web.Request) -> web.StreamResponse:
+        response = await start_events(request)
+        await response.write(event("He"))
+        await asyncio.sleep(0.05)
+        await response.write(told + b"\n\n" + DONE)
+        return response
+
+    async def story() -> None:
+        async with world(dies) as it:
+            await it.publish_model(arms=[arm(it.engine.url, app="llm:3")])
+            async with it.client.post(CHAT, json=chat_body(stream=True)) as response:
+                assert await response.read() == event("He") + told + b"\n\n"
+            assert (await it.figures_of("llm:3", 1)).errors == 1
+
+    run(story())
 
 
 def test_words_in_an_answer_that_look_like_markers_do_not_end_it() -> None:

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from collections import Counter
+from collections.abc import AsyncIterator
 
 import pytest
 
-from serve_apps.gateway.routes import pick_arm
-from serve_apps.gateway.table import Arm, Table, parse_table
+from serve_apps.gateway.table import Arm, Model, Shadow, Sticky, TableHolder, parse_table
 from tests.serve_apps.gateway.test_requests import refusal, run
-from tests.serve_apps.gateway.upstream import CHAT, answer_json, chat_body, table, world
+from tests.serve_apps.gateway.upstream import CHAT, Published, answer_json, arm, chat_body, table, world
 
 
 @pytest.mark.parametrize("failure", ["raises", "nothing", "not json", "not a table"])
@@ -28,6 +27,22 @@ def test_the_last_good_table_serves_on_whatever_happens_to_the_reader(failure: s
                 assert (await response.json())["table_version"] == 2
             async with it.client.post(CHAT, json=chat_body()) as response:
                 await refusal(response, 404, "model_not_found")
+
+    run(story())
+
+
+def test_a_request_whose_body_takes_long_goes_where_the_table_says_when_it_is_there() -> None:
+    async def story() -> None:
+        async with world(answer_json) as it:
+
+            async def slowly() -> AsyncIterator[bytes]:
+                raw = json.dumps(chat_body()).encode()
+                yield raw[:10]
+                await it.publish_model(arms=[arm(it.engine.url, version=4)])
+                yield raw[10:]
+
+            async with it.client.post(CHAT, data=slowly()) as response:
+                assert (response.status, response.headers["x-biplane-version"]) == (200, "4")
 
     run(story())
 
@@ -58,16 +73,33 @@ def test_a_revoked_key_stops_working_at_the_next_table() -> None:
     run(story())
 
 
-def test_a_table_is_read_with_its_default_limit() -> None:
+def test_a_table_that_is_older_than_the_one_held_is_not_taken() -> None:
+    async def story() -> None:
+        published = Published(table("http://here", version=7))
+        holder = TableHolder(published.read)
+        await holder.refresh()
+        for version, held in ((6, 7), (7, 7), (8, 8)):
+            published.raw = table("http://there", version=version)
+            await holder.refresh()
+            assert holder.table is not None
+            assert holder.table.version == held
+            assert (holder.table.models["tiny"].arms[0].url == "http://there") == (version >= 7)
+
+    run(story())
+
+
+def test_a_table_of_the_first_form_is_read_with_what_it_leaves_out() -> None:
     document = json.loads(table("http://127.0.0.1:1/llm/tiny/3/"))
     del document["max_body_bytes"]
     parsed = parse_table(json.dumps(document).encode())
-    assert parsed.models == {"tiny": (Arm("3", 1.0, "http://127.0.0.1:1/llm/tiny/3"),)}
+    assert parsed.models == {"tiny": Model((Arm("3", 1.0, "http://127.0.0.1:1/llm/tiny/3"),))}
     assert parsed.max_body_bytes == 1 << 20
 
 
-def test_traffic_is_split_by_weight_and_an_arm_without_weight_gets_none() -> None:
-    arms = tuple(Arm(version, weight, "") for version, weight in (("a", 1.0), ("b", 0.0), ("c", 3.0)))
-    split = Table(1, {"m": arms}, {}, 1)
-    counted = Counter(pick_arm(split, "m", point / 1000).version for point in range(1000))
-    assert counted == {"a": 250, "c": 750}
+def test_a_table_names_applications_arms_shadows_and_who_stays_with_an_arm() -> None:
+    shadow = {"version": 4, "url": "http://s/", "app": "llm:s", "share": 0.25}
+    wanted = {"arms": [arm("http://a", app="llm:a", name="warm")], "sticky": "session", "shadows": [shadow]}
+    parsed = parse_table(table("", models={"m": wanted}))
+    arms = (Arm("3", 1.0, "http://a", "llm:a", "warm"),)
+    shadows = (Shadow(Arm("4", 0.0, "http://s", "llm:s"), 0.25),)
+    assert parsed.models == {"m": Model(arms, Sticky.SESSION, shadows)}

@@ -15,12 +15,13 @@ from aiohttp import web
 from ray.serve._private.http_util import RequestIdMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from control.traffic import Traffic, parse
 from serve_apps.gateway.app import Gateway
 from serve_apps.gateway.proxy import Timeouts
 
 KEY = "bp-client-key"
 INTERNAL_KEY = "internal"
-CHAT = "/v1/chat/completions"
+CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -34,16 +35,18 @@ def event(text: str) -> bytes:
 
 @dataclass
 class Engine:
-    """Answers each chat request with `handler`; remembers what it was sent and whether a client left."""
+    """Answers each request with `handler`; remembers what it was sent and whether a client left."""
 
     handler: Handler
     url: str = ""
     bodies: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
+    paths: list[str] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.bodies.append(await request.read())
+        self.paths.append(request.path)
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
         try:
             return await self.handler(request)
@@ -54,10 +57,17 @@ class Engine:
 
 @dataclass
 class Published:
-    """The table's reader, as the control plane would write it."""
+    """The table's reader, as the control plane would write it, and the figures' keeper."""
 
     raw: bytes | None
     broken: bool = False
+    figures: dict[str, Traffic] = field(default_factory=dict)
+    dropped: int = 0
+
+    def report(self, replica: str, body: dict[str, Any]) -> None:
+        if self.broken:
+            raise OSError("the control plane is away")
+        self.figures, self.dropped = parse(json.loads(json.dumps(body))), body["shadows_dropped"]
 
     def read(self) -> bytes | None:
         if self.broken:
@@ -75,9 +85,27 @@ class World:
     def publish(self, **changes: Any) -> None:
         self.published.raw = table(self.engine.url, **changes)
 
+    async def publish_model(self, **changes: Any) -> None:
+        """Another model `tiny`, which the gateway has when this returns."""
+        self.publish(version=2, models={"tiny": {"arms": [arm(self.engine.url)], **changes}})
+        served = 1
+        while served < 2:
+            async with self.client.get("/healthz") as response:
+                served = (await response.json())["table_version"]
+
+    async def figures_of(self, app: str, requests: int) -> Traffic:
+        """The figures of `app` once so many requests were written down."""
+        while (found := self.published.figures.get(app, Traffic())).requests < requests:
+            await asyncio.sleep(0.01)
+        return found
+
+
+def arm(url: str, **changes: Any) -> dict[str, Any]:
+    return {"version": "3", "weight": 1.0, "url": url, **changes}
+
 
 def table(url: str, **changes: Any) -> bytes:
-    arms = [{"version": "3", "weight": 1.0, "url": url}]
+    arms = [arm(url)]
     digest = hashlib.sha256(KEY.encode()).hexdigest()
     wanted = {"version": 1, "models": {"tiny": {"arms": arms}}, "keys": {digest: {"name": "admin"}}}
     return json.dumps({**wanted, "max_body_bytes": 4096, **changes}).encode()
@@ -101,18 +129,33 @@ def as_served(gateway: Gateway) -> ASGIApp:
 
 
 @contextlib.asynccontextmanager
-async def world(handler: Handler, timeouts: Timeouts | None = None, first_table: bool = True) -> AsyncIterator[World]:
-    """A gateway in front of one engine; the client carries a good key."""
+async def engine_of(handler: Handler) -> AsyncIterator[Engine]:
     engine = Engine(handler)
     application = web.Application()
-    application.router.add_post("/llm/tiny/3" + CHAT, engine.answer)
+    for path in (CHAT, COMPLETIONS, EMBEDDINGS):
+        application.router.add_post("/llm/tiny/3" + path, engine.answer)
     runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
-    site_port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", site_port).start()
-    engine.url = f"http://127.0.0.1:{site_port}/llm/tiny/3"
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    engine.url = f"http://127.0.0.1:{port}/llm/tiny/3"
+    try:
+        yield engine
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def world(handler: Handler, timeouts: Timeouts | None = None, first_table: bool = True) -> AsyncIterator[World]:
+    """A gateway in front of one engine; the client carries a good key."""
+    async with engine_of(handler) as engine, gateway_of(engine, timeouts, first_table) as it:
+        yield it
+
+
+@contextlib.asynccontextmanager
+async def gateway_of(engine: Engine, timeouts: Timeouts | None, first_table: bool) -> AsyncIterator[World]:
     published = Published(table(engine.url) if first_table else None)
-    gateway = Gateway(published.read, INTERNAL_KEY, timeouts, table_period_s=0.05)
+    gateway = Gateway(published.read, published.report, INTERNAL_KEY, timeouts, period_s=0.02)
     port = free_port()
     server = uvicorn.Server(
         uvicorn.Config(as_served(gateway), "127.0.0.1", port, log_level="critical", timeout_graceful_shutdown=1)
@@ -127,12 +170,20 @@ async def world(handler: Handler, timeouts: Timeouts | None = None, first_table:
     finally:
         server.should_exit = True
         await serving
-        await runner.cleanup()
 
 
 async def answer_json(request: web.Request) -> web.StreamResponse:
     usage = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
     return web.json_response({"choices": [{"message": {"content": "hello"}}], "usage": usage})
+
+
+async def answer_events(request: web.Request) -> web.StreamResponse:
+    response = await start_events(request)
+    for word in ("He", "llo", "!"):
+        await response.write(event(word))
+        await asyncio.sleep(0.02)
+    await response.write(b"data: [DONE]\n\n")
+    return response
 
 
 async def start_events(request: web.Request) -> web.StreamResponse:
