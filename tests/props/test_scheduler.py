@@ -166,6 +166,8 @@ def test_a_higher_class_never_waits_for_a_lower_one_that_could_be_preempted(
             continue
         if any(v.phase is Phase.PENDING and v.nominated for v in found.workloads):
             continue
+        if isinstance(POLICIES[w.kind](w, session.stock), Placed):
+            continue  # it waits behind the head of the queue, not for room
         trial = session.stock.copy()
         lower = [
             h

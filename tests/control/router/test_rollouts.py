@@ -34,8 +34,8 @@ def shares(plane: Plane) -> dict[int, float]:
 
 def answer(plane: Plane, errors: float = 0.0) -> None:
     """The gateway's replica has counted 4,000 more requests over all arms; version 2 fails at this rate."""
-    (beat,) = [beat for beat in plane.store.heartbeats() if beat.actor.startswith(BEAT_PREFIX)] or [None]
-    before = {} if beat is None else dict(beat.body["apps"])
+    beats = [beat.body["apps"] for beat in plane.store.heartbeats() if beat.actor.startswith(BEAT_PREFIX)]
+    before = dict(beats[0]) if beats else {}
     apps: dict[str, Traffic] = {}
     for arm in plane.only("Deployment").status["arms"]:
         had = before.get(arm["app"], {}).get("requests", 0), before.get(arm["app"], {}).get("errors", 0)
