@@ -16,6 +16,7 @@ from openai import OpenAI
 
 from control.client import Client
 from control.kernel.home import Home
+from control.kernel.ids import DOMAINS
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,7 +75,7 @@ class Plane:
 
     def pids(self) -> dict[str, int]:
         """The process of each control actor, as it last said itself."""
-        return {beat.actor: beat.body["pid"] for beat in self.client.store.heartbeats()}
+        return {beat.actor: beat.body["pid"] for beat in self.client.store.heartbeats() if beat.actor in DOMAINS}
 
 
 def sigkill(pid: int) -> None:

@@ -15,11 +15,11 @@ import httpx
 import pytest
 from mlflow import MlflowClient
 
+from control.kernel.ids import DOMAINS
 from control.kernel.recover import processes_of
 from control.preflight import choose_port
 from tests.e2e.plane import ROOT, Plane, sigkill
 
-DOMAINS = ("scheduler", "registry", "router", "pipeline", "gateway")
 MODEL = "status-codes"
 
 
