@@ -44,9 +44,21 @@ SHARED_MACHINE = {
     "RAY_DASHBOARD_AGENT_CHECK_PARENT_INTERVAL_S": "60",
     "REPORTER_UPDATE_INTERVAL_MS": "3600000",
     "METRICS_RECORD_INTERVAL_S": "3600",
+    "RAY_DASHBOARD_STATS_UPDATING_INTERVAL": "3600",
+    "EVENT_AGENT_REPORT_INTERVAL_SECONDS": "60",
+    "SCAN_EVENT_DIR_INTERVAL_SECONDS": "3600",
+    "RAY_DASHBOARD_AGGREGATOR_AGENT_CHECK_MAIN_THREAD_LIVENESS_INTERVAL_SECONDS": "60",
+    "RAY_DASHBOARD_AGGREGATOR_AGENT_PUBLISHER_MAX_BUFFER_SEND_INTERVAL_SECONDS": "60",
+    "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_debug_dump_period_milliseconds": "0",
+    "RAY_event_stats": "false",
+    "RAY_health_check_period_ms": "30000",
+    "RAY_metrics_report_interval_ms": "3600000",
+    "RAY_kill_idle_workers_interval_ms": "60000",
+    "RAY_local_gc_interval_s": "3600",
 }
-"""A machine with many nodes is slow to start one more, and Ray's agents of all of them, each looking at every process
-of the machine every few seconds, would be most of what it does. Nobody reads what they measure here."""
+"""A machine with many nodes is slow to start one more, and what Ray's processes of all of them do while they are idle,
+such as looking at every process of the machine every few seconds, would be most of what it does."""
 
 
 @dataclass(frozen=True)
