@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import getpass
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +15,13 @@ from typing import Any
 
 from control.checks import Surroundings, check_documents
 from control.explain import Finding, explain
-from control.gateway.decide import TABLE_NAME
 from control.health import Health, health_of
 from control.insight import occupancy_of
 from control.kernel.bell import ring
 from control.kernel.clock import Clock, system_clock
 from control.kernel.database import shown
 from control.kernel.home import Home, Settings
-from control.kernel.ids import TABLE_KIND, run_name
+from control.kernel.ids import run_name
 from control.kernel.plan import PutSpec, Record, Remove
 from control.kernel.store import Conflict, Event, Heartbeat, Object, Store
 from control.preview import Preview, preview
@@ -347,17 +345,6 @@ class Client:
             silent=tuple(beat.actor for beat in beats if now - beat.at > STALE_SECONDS),
             objects=self.store.list(),
         )
-
-
-def read_gateway_table() -> bytes | None:
-    """The gateway's table as JSON with its version, None before the first. Called by every gateway replica."""
-    found = _data_plane_store().get(TABLE_KIND, TABLE_NAME)
-    return None if found is None else json.dumps({"version": found.generation, **found.spec}).encode()
-
-
-@functools.cache
-def _data_plane_store() -> Store:
-    return Store(Home.find().store_url)
 
 
 def _outcome(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> str:

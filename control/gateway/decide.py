@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from control.gateway.state import Snapshot
-from control.kernel.ids import GATEWAY_APP, TABLE_KIND
+from control.kernel.ids import GATEWAY_APP, TABLE_KIND, TABLE_NAME
 from control.kernel.plan import Effect, EndApp, EnsureApp, Plan, PutSpec
 from control.kernel.present import AppState
 
-TABLE_NAME = "gateway"
 BUILDER = "serve_apps.gateway.app:build"
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from control.gateway.decide import TABLE_NAME
 from control.gateway.state import Model, Snapshot
-from control.kernel.ids import GATEWAY_APP, TABLE_KIND
+from control.kernel.ids import GATEWAY_APP, TABLE_KIND, TABLE_NAME
 from control.kernel.present import AppState, AppView, Drive
 from control.kernel.store import Object, Store
 

@@ -216,9 +216,11 @@ class Store:
             found = [Event(**row._mapping) for row in connection.execute(query)]
         return tuple(found if after is not None else reversed(found))
 
-    def heartbeats(self) -> tuple[Heartbeat, ...]:
+    def heartbeats(self, prefix: str = "") -> tuple[Heartbeat, ...]:
+        """Of those whose names begin so."""
+        chosen = heartbeats.c.actor.startswith(prefix, autoescape=True)
         with self._reading.connect() as connection:
-            rows = connection.execute(sa.select(heartbeats).order_by(heartbeats.c.actor))
+            rows = connection.execute(sa.select(heartbeats).where(chosen).order_by(heartbeats.c.actor))
             return tuple(Heartbeat(**row._mapping) for row in rows)
 
     # Writing

@@ -39,8 +39,8 @@ from serve_apps.internal_key import read_internal_key
 
 log = logging.getLogger("biplane.gateway")
 
-DEFAULT_READER = "control.client:read_gateway_table"
-DEFAULT_REPORT = "control.traffic_report:write_gateway_traffic"
+DEFAULT_READER = "control.data_plane:read_gateway_table"
+DEFAULT_REPORT = "control.data_plane:write_traffic"
 GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS})
 MODELS, HEALTH = "/v1/models", "/healthz"
 

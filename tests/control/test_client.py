@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import pytest
 
-from control import client as client_module
-from control.client import Client, NoPlane, NotDeletable, NotFound, kind_of, read_gateway_table
+from control.client import Client, NoPlane, NotDeletable, NotFound, kind_of
 from control.kernel.bell import Bell
 from control.kernel.home import Home
 from control.kernel.plan import Note, PutSpec, PutStatus
@@ -188,17 +186,6 @@ def test_status_names_the_control_actors_that_fell_silent(client: Client) -> Non
     assert status.silent == ("scheduler",)
     assert status.urls == SETTINGS.urls
     assert {o.kind for o in status.objects} >= {"Cluster", "Node", "Table"}
-
-
-def test_the_data_plane_reads_the_table_with_its_version(
-    plane: Plane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BIPLANE_HOME", str(tmp_path))
-    client_module._data_plane_store.cache_clear()
-    raw = read_gateway_table()
-    client_module._data_plane_store.cache_clear()
-    assert raw is not None
-    assert json.loads(raw) == {"version": 1, "models": {}, "keys": {}}
 
 
 def test_the_cluster_is_a_document_like_any_other(client: Client) -> None:

@@ -1,0 +1,61 @@
+"""The data plane's door to the store: tables and addresses to read, figures and wishes to write.
+
+Called from threads, about once a second, never on the path of a request that something can answer. A store that is
+away fails the call and nothing else: gateways go on with what they read last.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from control import engine_report, traffic
+from control.engine_report import EngineReport
+from control.kernel.clock import system_clock
+from control.kernel.home import Home
+from control.kernel.ids import TABLE_KIND, TABLE_NAME, WAKE_PREFIX
+from control.kernel.store import Store
+
+GONE_SECONDS = 600.0
+"""So long after its last sign of life nobody asks for a replica's figures any more."""
+
+
+def read_gateway_table() -> bytes | None:
+    """The gateway's table as JSON with its version, None before the first."""
+    found = _store().get(TABLE_KIND, TABLE_NAME)
+    return None if found is None else json.dumps({"version": found.generation, **found.spec}).encode()
+
+
+def read_engines() -> dict[str, tuple[EngineReport, float]]:
+    """By application, what its replica said last and when, on the clock of the replica's own node."""
+    found = {}
+    for beat in _store().heartbeats(engine_report.BEAT_PREFIX):
+        with suppress(ValueError):
+            found[beat.actor.removeprefix(engine_report.BEAT_PREFIX)] = engine_report.parse(beat.body), beat.at
+    return found
+
+
+def write_traffic(replica: str, body: Mapping[str, Any]) -> None:
+    """A gateway replica's figures: `body` as `control.traffic.document` makes it."""
+    _store().beat(traffic.BEAT_PREFIX + replica, body, now=system_clock())
+
+
+def write_engine(app: str, report: EngineReport) -> None:
+    _store().beat(engine_report.BEAT_PREFIX + app, engine_report.document(report), now=system_clock())
+
+
+def ask_to_wake(deployment: str) -> None:
+    """Somebody waits for a deployment that was scaled to zero."""
+    _store().beat(WAKE_PREFIX + deployment, {}, now=system_clock())
+
+
+@functools.cache
+def _store() -> Store:
+    """Opened once by each replica, which may have a name that was never there before: it clears away those long gone."""
+    store = Store(Home.find().store_url)
+    for prefix in (traffic.BEAT_PREFIX, engine_report.BEAT_PREFIX, WAKE_PREFIX):
+        store.forget_beats(prefix, before=system_clock() - GONE_SECONDS)
+    return store

@@ -1,0 +1,70 @@
+"""What the data plane writes is in the plane's store, and what it reads is what was published."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from control import data_plane
+from control.data_plane import (
+    ask_to_wake,
+    read_engines,
+    read_gateway_table,
+    write_engine,
+    write_traffic,
+)
+from control.engine_report import EngineReport
+from control.kernel.home import Home
+from control.kernel.ids import TABLE_KIND, TABLE_NAME, WAKE_PREFIX
+from control.kernel.plan import PutSpec
+from control.kernel.store import Store
+from control.traffic import BEAT_PREFIX, Traffic, document, parse
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setenv("BIPLANE_HOME", str(tmp_path))
+    data_plane._store.cache_clear()
+    yield Store(Home.find().store_url)
+    data_plane._store.cache_clear()
+
+
+def test_every_replica_has_its_last_reading(store: Store) -> None:
+    began = time.time()
+    store.beat(f"{BEAT_PREFIX}gone", document({}), now=began - 700.0)
+    for replica, requests in (("a", 1), ("b", 5), ("a", 2)):
+        write_traffic(replica, document({"llm:x": Traffic(requests, 1, {3: requests})}))
+    beats = store.heartbeats(BEAT_PREFIX)
+    assert {beat.actor.removeprefix(BEAT_PREFIX): parse(beat.body) for beat in beats} == {
+        "a": {"llm:x": Traffic(2, 1, {3: 2})},
+        "b": {"llm:x": Traffic(5, 1, {3: 5})},
+    }
+    assert all(began <= beat.at <= time.time() for beat in beats)
+
+
+def test_the_table_comes_with_its_version(store: Store) -> None:
+    assert read_gateway_table() is None
+    table = {"models": {}, "keys": {}}
+    store.commit(
+        (PutSpec(kind=TABLE_KIND, name=TABLE_NAME, event="Published", reason="", spec=table),), who="gateway", now=1.0
+    )
+    raw = read_gateway_table()
+    assert raw is not None
+    assert json.loads(raw) == {"version": 1, **table}
+
+
+def test_engines_are_found_by_their_application_and_no_nonsense_is(store: Store) -> None:
+    report = EngineReport("http://127.0.0.1:9", running=1)
+    write_engine("llm:x", report)
+    store.beat("engine:odd", {"nothing": 1}, now=time.time())
+    store.beat("router", {}, now=time.time())
+    assert {app: told for app, (told, _) in read_engines().items()} == {"llm:x": report}
+
+
+def test_a_wish_to_wake_is_a_heartbeat_of_its_own(store: Store) -> None:
+    ask_to_wake("chat")
+    assert [beat.actor for beat in store.heartbeats(WAKE_PREFIX)] == [f"{WAKE_PREFIX}chat"]
