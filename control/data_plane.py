@@ -54,7 +54,7 @@ def ask_to_wake(deployment: str) -> None:
 
 @functools.cache
 def _store() -> Store:
-    """Opened once by each replica, which may have a name that was never there before: it clears away those long gone."""
+    """Opened once by each replica, which may have a name that was never there before: those long gone are cleared."""
     store = Store(Home.find().store_url)
     for prefix in (traffic.BEAT_PREFIX, engine_report.BEAT_PREFIX, WAKE_PREFIX):
         store.forget_beats(prefix, before=system_clock() - GONE_SECONDS)

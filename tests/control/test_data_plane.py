@@ -48,7 +48,7 @@ def test_every_replica_has_its_last_reading(store: Store) -> None:
 
 def test_the_table_comes_with_its_version(store: Store) -> None:
     assert read_gateway_table() is None
-    table = {"models": {}, "keys": {}}
+    table: dict[str, dict[str, str]] = {"models": {}, "keys": {}}
     store.commit(
         (PutSpec(kind=TABLE_KIND, name=TABLE_NAME, event="Published", reason="", spec=table),), who="gateway", now=1.0
     )
