@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from control.gateway.state import Snapshot
+from control.gateway.state import Model, Snapshot
 from control.kernel.ids import GATEWAY_APP, TABLE_KIND, TABLE_NAME
 from control.kernel.plan import Effect, EndApp, EnsureApp, Plan, PutSpec
 from control.kernel.present import AppState
@@ -36,15 +36,25 @@ def _application(snapshot: Snapshot) -> tuple[Effect, ...]:
 def table_of(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "models": {
-            name: {
-                "arms": [{**arm, "version": str(arm["version"])} for arm in model.arms],
-                "shadows": [{**arm, "version": str(arm["version"]), "share": arm["weight"]} for arm in model.shadows],
-                "sticky": model.sticky,
-            }
+            served: _routes(model)
             for name, model in sorted(snapshot.models.items())
-            if model.arms
+            if model.arms or model.wakes_s
+            for served in (name, *model.adapters)
         },
         "keys": {digest: dict(owner) for digest, owner in sorted(snapshot.keys.items())},
+    }
+
+
+def _routes(model: Model) -> dict[str, Any]:
+    return {
+        "arms": [{**arm, "version": str(arm["version"])} for arm in model.arms],
+        "shadows": [
+            {"version": str(arm["version"]), "share": arm["weight"], "replicas": arm["replicas"]}
+            for arm in model.shadows
+        ],
+        "sticky": model.sticky,
+        "affinity": model.affinity,
+        "wakes_s": model.wakes_s,
     }
 
 

@@ -11,11 +11,18 @@ from control.kernel.present import AppState
 
 @dataclass(frozen=True)
 class Model:
-    """A deployment as clients see it: who answers, who gets copies, and what a client sticks by (empty: nothing)."""
+    """A deployment as clients see it: who answers, who gets copies, and what a client sticks by (empty: nothing).
+
+    `affinity` is what requests have in common that go to one replica. Where `wakes_s` is not 0 it may be asleep, and
+    requests are held for so many seconds while it wakes. It answers under its adapters' names, too.
+    """
 
     arms: tuple[Mapping[str, Any], ...] = ()
     shadows: tuple[Mapping[str, Any], ...] = ()
     sticky: str = ""
+    affinity: str = ""
+    wakes_s: float = 0.0
+    adapters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,5 +21,13 @@ def observe(store: Store, drive: Drive, internal_key_file: str) -> Snapshot:
 
 
 def _model(deployment: Object) -> Model:
-    sticky = deployment.spec["spec"].get("rollout", {}).get("sticky") or ""
-    return Model(tuple(deployment.status.get("arms", ())), tuple(deployment.status.get("shadows", ())), sticky)
+    spec, status = deployment.spec["spec"], deployment.status
+    scaling = spec.get("autoscaling") or {}
+    return Model(
+        arms=tuple(status.get("arms", ())),
+        shadows=tuple(status.get("shadows", ())),
+        sticky=spec.get("rollout", {}).get("sticky") or "",
+        affinity=spec.get("affinity") or "",
+        wakes_s=scaling["wake"] if scaling.get("min") == 0 else 0.0,
+        adapters=tuple(adapter["name"] for adapter in spec.get("adapters", ())),
+    )

@@ -75,7 +75,7 @@ class StepName:
         if not text.startswith(STEP_PREFIX):
             return None
         match text.removeprefix(STEP_PREFIX).split(":"):
-            case [run, life, task, attempt] if attempt.isdigit():
+            case [run, life, task, attempt] if attempt.isdecimal():
                 return StepName(run, life, task, int(attempt))
             case _:
                 return None
@@ -83,28 +83,29 @@ class StepName:
 
 @dataclass(frozen=True)
 class AppName:
-    """The Serve application of one version of one deployment, with one set of settings, on one node's part of a lease.
+    """The Serve application of one replica of one version of a deployment, with one set of settings, on one lease.
 
     An application is never changed in place: other settings or other devices make another digest, so a second
-    application that can be warmed beside the first.
+    application that can be warmed beside the first. `replica` counts from 0.
     """
 
     deployment: str
     version: int
     settings: str
+    replica: int
     lease: str
 
     def __str__(self) -> str:
-        return f"{LLM_PREFIX}{self.deployment}:{self.version}:{self.settings}:{self.lease}"
+        return f"{LLM_PREFIX}{self.deployment}:{self.version}:{self.settings}:{self.replica}:{self.lease}"
 
     @property
     def route_prefix(self) -> str:
-        return f"/llm/{self.deployment}/{self.version}-{self.settings}-{self.lease}"
+        return f"/llm/{self.deployment}/{self.version}-{self.settings}-{self.replica}-{self.lease}"
 
     @property
     def workload(self) -> str:
-        """The name of the workload that asks for the devices of every part, wherever they are."""
-        return app_workload(self.deployment, self.version, self.settings)
+        """The name of the workload that asks for its devices, wherever they are."""
+        return app_workload(self.deployment, self.version, self.settings, self.replica)
 
     @staticmethod
     def parse(text: str) -> AppName | None:
@@ -112,11 +113,11 @@ class AppName:
         if not text.startswith(LLM_PREFIX):
             return None
         match text.removeprefix(LLM_PREFIX).split(":"):
-            case [deployment, version, settings, lease] if version.isdigit():
-                return AppName(deployment, int(version), settings, lease)
+            case [deployment, version, settings, replica, lease] if version.isdecimal() and replica.isdecimal():
+                return AppName(deployment, int(version), settings, int(replica), lease)
             case _:
                 return None
 
 
-def app_workload(deployment: str, version: int, settings: str) -> str:
-    return f"{APP_WORKLOAD_PREFIX}{deployment}.{version}.{settings}"
+def app_workload(deployment: str, version: int, settings: str, replica: int) -> str:
+    return f"{APP_WORKLOAD_PREFIX}{deployment}.{version}.{settings}.{replica}"

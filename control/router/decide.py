@@ -1,6 +1,6 @@
 """Which applications should run, and which releases take traffic. Pure.
 
-A deployment moves to another version, or to other settings, by a roll-out (`rollout.py`): the applications of what is
+A deployment moves to another version, or to other settings, by a roll-out (`rollout.py`): the replicas of what is
 wanted start beside those that serve, which keep their traffic until the others may take it. An application runs on the
 devices that it was started on or not at all: it takes no traffic from when they are wanted back, and is ended; when
 they have become somebody else's, at once.
@@ -8,23 +8,25 @@ they have become somebody else's, at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from control.kernel.ids import APP_WORKLOAD_PREFIX, AppName
-from control.kernel.placement import Placement
 from control.kernel.plan import EndApp, Note, Plan, PutStatus, Remove
 from control.kernel.present import AppState
 from control.router import rollout
-from control.router.fleet import Fleet
-from control.router.part import parts_of
+from control.router.fleet import Fleet, lease_of
+from control.router.readings import readings_of
+from control.router.replicas import replicas_of
 from control.router.rollout_json import from_json, to_json
 from control.router.rollout_state import Decision, Look, Release, Share, Stage, State
 from control.router.state import Arm, Build, Deployment, Phase, Snapshot, Version
 
 DRAIN_SECONDS = 4.0
-"""How long after a new table an application that it no longer names goes on: replicas read the table every second."""
+"""How long after a new table an application that it no longer names goes on: gateways read the table every second."""
+PATIENCE_SECONDS = 600.0
+"""How long it goes on at most for the requests that it still has."""
 TOLD_SECONDS = 5.0
 """How often the figures of an analysis are written anew while nothing else changes."""
 
@@ -51,32 +53,39 @@ def _deployment(deployment: Deployment, snapshot: Snapshot) -> _Outcome:
     wanted = _wanted(deployment, snapshot.versions)
     named = _named(deployment, snapshot.versions)
     builds = _builds(deployment, state, (wanted, *named.values()))
-    trusted = {arm["app"] for arm in deployment.status.get("arms", ())}
-    fleets = {
-        release: Fleet.of(deployment.name, release, build, snapshot, trusted) for release, build in builds.items()
-    }
-    decision = rollout.decide(
-        state,
-        Look(
-            now=snapshot.now,
-            spec=deployment.rollout,
-            digest=deployment.digest,
-            wanted=wanted,
-            ready={release: fleet.ready for release, fleet in fleets.items()},
-            readings={release: fleet.reading(snapshot) for release, fleet in fleets.items()},
-            named=named,
-            request=deployment.request,
-        ),
+    trusted = {replica["app"] for arm in deployment.status.get("arms", ()) for replica in arm.get("replicas", ())}
+
+    def fleets(counts: Mapping[Release, int], otherwise: int) -> dict[Release, Fleet]:
+        return {
+            release: Fleet.of(deployment.name, release, build, counts.get(release, otherwise), snapshot, trusted)
+            for release, build in builds.items()
+        }
+
+    look = Look(
+        now=snapshot.now,
+        spec=deployment.rollout,
+        digest=deployment.digest,
+        wanted=wanted,
+        ready={},
+        readings=readings_of(deployment.name, snapshot.traffic),
+        named=named,
+        request=deployment.request,
     )
-    running = {release: fleets[release] for release in sorted(decision.keeps) if release in fleets}
+    before = fleets(replicas_of(state, look, deployment.replicas), max(1, deployment.replicas))
+    look = replace(look, ready={release: fleet.ready for release, fleet in before.items()})
+    decision = rollout.decide(state, look)
+    after = fleets(replicas_of(decision.state, look, deployment.replicas), 0)
+    running = {release: after[release] for release in sorted(decision.keeps) if release in after}
     plan = sum((fleet.wanted(snapshot, _source(fleet, snapshot)) for fleet in running.values()), Plan())
-    phase, reason = _stands(deployment, decision, wanted, running, snapshot.versions)
+    phase, reason = _stands(deployment, decision, wanted, running, trusted, snapshot.versions)
     url = snapshot.surroundings.gateway_url
 
     def spread(shares: Iterable[Share]) -> tuple[Arm, ...]:
-        """Over the applications of the releases, those that can serve."""
-        there = [share for share in shares if share.release in running]
-        return tuple(arm for share in there for arm in running[share.release].arms(share.weight, share.name, url))
+        """Those who have a replica that can serve."""
+        there = [(share, running[share.release].replicas(url)) for share in shares if share.release in running]
+        return tuple(
+            Arm(share.release.version, share.weight, share.name, replicas) for share, replicas in there if replicas
+        )
 
     arms, shadows = spread(decision.arms), spread(decision.shadows)
     # Where traffic moves at once the phases tell it all.
@@ -87,27 +96,33 @@ def _deployment(deployment: Deployment, snapshot: Snapshot) -> _Outcome:
         "phase": phase.value,
         "reason": reason,
         "workload": _workload(decision, wanted, running),
-        "arms": [asdict(arm) for arm in arms],
-        "shadows": [asdict(arm) for arm in shadows],
+        "replicas": {
+            "wanted": sum(len(f.members) for f in running.values()),
+            "serving": sum(len(f.able) for f in running.values()),
+        },
+        "arms": [_told(arm) for arm in arms],
+        "shadows": [_told(arm) for arm in shadows],
         "rollout": to_json(decision.state),
         "builds": [{**asdict(release), **asdict(fleet.build)} for release, fleet in running.items()],
         "analysis": decision.comparison.reason if decision.comparison else "",
         "told_at": snapshot.now,
     }
-    keeps = {str(member.app) for fleet in running.values() if fleet.granted for member in fleet.members}
+    stay = (fleet.stay(proven=release == decision.state.stable) for release, fleet in running.items())
     return _Outcome(
         Plan(tuple(notes)) + _record(deployment, status) + plan,
-        frozenset(keeps | {arm.app for arm in (*arms, *shadows)}),
-        frozenset(fleet.workload for fleet in running.values()),
+        frozenset().union(*stay),
+        frozenset(member.workload for fleet in running.values() for member in fleet.members),
     )
 
 
+def _told(arm: Arm) -> dict[str, Any]:
+    """As JSON, so that it equals what the store has of it."""
+    return {**asdict(arm), "replicas": [asdict(replica) for replica in arm.replicas]}
+
+
 def _stored(deployment: Deployment) -> State:
-    """Where the roll-out stood. Of an older Biplane only who takes traffic is known."""
-    if "rollout" not in deployment.status:
-        apps = [AppName.parse(arm["app"]) for arm in deployment.status.get("arms", ())]
-        return State(stable=next((Release(app.version, app.settings) for app in apps if app is not None), None))
-    return from_json(deployment.status["rollout"])
+    """Where the roll-out stood."""
+    return from_json(deployment.status["rollout"]) if "rollout" in deployment.status else State()
 
 
 def _wanted(deployment: Deployment, versions: Iterable[Version]) -> Release | None:
@@ -150,7 +165,7 @@ def _source(fleet: Fleet, snapshot: Snapshot) -> str:
 def _workload(decision: Decision, wanted: Release | None, running: Mapping[Release, Fleet]) -> str:
     """The workload on which it depends what happens next."""
     fleet = running.get(decision.state.target or wanted or Release(0, "")) or next(iter(running.values()), None)
-    return fleet.workload if fleet else ""
+    return fleet.pressing if fleet else ""
 
 
 def _stands(
@@ -158,6 +173,7 @@ def _stands(
     decision: Decision,
     wanted: Release | None,
     running: Mapping[Release, Fleet],
+    trusted: Collection[str],
     versions: Iterable[Version],
 ) -> tuple[Phase, str]:
     """Where the deployment stands, and why."""
@@ -173,21 +189,21 @@ def _stands(
     if not coming:
         return Phase.WAITING, decision.reason
     fleet = coming[0]
-    if not fleet.granted:
-        return Phase.PLACING, fleet.placement.reason if fleet.placement else "the scheduler has not answered yet"
-    if AppState.FAILED in fleet.states:
-        return Phase.FAILED, fleet.messages
+    if not fleet.placed:
+        return Phase.PLACING, fleet.lacks
+    if AppState.FAILED in fleet.states and not (fleet.able and fleet.release == state.stable):
+        return Phase.FAILED, fleet.lacks
     if state.target is None and not deployment.rollout.arms and state.stable != wanted:
         return Phase.ROLLED_BACK, decision.reason
     if state.stage in (Stage.SHADOWING, Stage.STEPPING, Stage.KEEPING):
         return Phase.ROLLING_OUT, decision.reason
-    if state.target is None and fleet.states == {AppState.RUNNING}:
+    if state.target is None and not any(member.lacks for member in fleet.members):
         return Phase.READY, decision.reason if deployment.rollout.arms else f"version {fleet.release.version} serves"
-    if state.target is None and fleet.ready == 1.0:
-        return Phase.DEGRADED, fleet.messages
-    absent = AppState.ABSENT in fleet.states
-    reason = fleet.messages or ("its application is being started" if absent else "its replicas are starting")
-    return Phase.STARTING, reason
+    part = f"{len(fleet.able)} of {len(fleet.members)} replicas serve" if len(fleet.members) > 1 else ""
+    if state.target is None and fleet.able:
+        lost = any(str(member.app) in trusted for member in fleet.members if member.lacks)
+        return Phase.DEGRADED if lost else Phase.SCALING, ": ".join(filter(None, (part, fleet.lacks)))
+    return Phase.STARTING, fleet.lacks
 
 
 def _record(deployment: Deployment, status: Mapping[str, Any]) -> Plan:
@@ -209,11 +225,6 @@ def _record(deployment: Deployment, status: Mapping[str, Any]) -> Plan:
         quiet=before.get("phase") == status["phase"],
     )
     return Plan((record,))
-
-
-def _is_on(app: AppName, placement: Placement) -> bool:
-    """Whether the devices that the application was started on are still its own."""
-    return app.lease in {part.lease for part in parts_of(placement)}
 
 
 def _retire(snapshot: Snapshot, kept: frozenset[str], workloads: frozenset[str]) -> Plan:
@@ -241,11 +252,15 @@ def _retire(snapshot: Snapshot, kept: frozenset[str], workloads: frozenset[str])
 def _why_end(app: AppName, snapshot: Snapshot) -> str:
     """Why an application that is not kept is ended now; empty while requests may still come to it."""
     placement = snapshot.placements.get(app.workload)
-    if placement is None or not _is_on(app, placement):
+    if placement is None or not placement.pieces or lease_of(placement) != app.lease:
         return "its devices are not its own any more"
     if placement.evicted and snapshot.now >= placement.deadline:
         return f"evicted: {placement.evicted}"
-    drained = snapshot.now - snapshot.published_at >= DRAIN_SECONDS
+    elapsed = snapshot.now - snapshot.published_at
+    drained = elapsed >= (PATIENCE_SECONDS if snapshot.busy.get(str(app)) else DRAIN_SECONDS)
     if not drained or snapshot.surroundings.gateway_url + app.route_prefix in snapshot.routed:
         return ""
-    return f"evicted: {placement.evicted}" if placement.evicted else "no deployment needs it any more"
+    if placement.evicted:
+        return f"evicted: {placement.evicted}"
+    failed = snapshot.apps[str(app)].state is AppState.FAILED
+    return "it failed and is tried again" if failed else "no deployment needs it any more"

@@ -1,120 +1,150 @@
-"""What there is of one release of a deployment: its devices and its applications, and how those are. Pure."""
+"""What there is of one release of a deployment: its replicas, each with a lease and an application of its own. Pure.
+
+One application a replica, so that replicas come and go one by one, wherever there are devices, and the rest serves on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 
-from control.kernel.ids import AppName, app_workload
+from control.kernel.ids import AppName, app_workload, digest
 from control.kernel.placement import Placement
-from control.kernel.plan import Effect, EnsureApp, Plan, PutSpec
+from control.kernel.plan import EnsureApp, Plan, PutSpec
 from control.kernel.present import AppState, AppView
-from control.router.part import Part, parts_of
-from control.router.rollout_state import Reading, Release
-from control.router.state import Arm, Build, Snapshot
+from control.router.rollout_state import Release
+from control.router.state import Build, Replica, Snapshot
+from control.specs.step import GrantPiece
 
 BUILDER = "serve_apps.llm:build"
 ABSENT = AppView(AppState.ABSENT)
+_STANDS = {
+    AppState.ABSENT: "its application is being started",
+    AppState.STARTING: "its application is starting",
+    AppState.RUNNING: "",
+    AppState.SICK: "its process is being replaced",
+    AppState.FAILED: "its application failed",
+    AppState.ENDING: "its former application is ending",
+}
+"""What is said of an application that Serve says nothing of."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """An application on one node, as it is seen."""
+    """A replica as it is seen; without a place (`app` None) it has only asked for one.
 
-    app: AppName
-    part: Part
-    view: AppView
+    `able` says whether it may take traffic.
+    """
 
-
-@dataclass(frozen=True)
-class Fleet:
-    """A release of `deployment`; without devices it has no members. `able` are those that may take traffic, by name."""
-
-    deployment: str
-    release: Release
-    build: Build
+    workload: str
     placement: Placement | None
-    members: tuple[Member, ...]
-    able: frozenset[str]
-
-    @classmethod
-    def of(cls, deployment: str, release: Release, build: Build, snapshot: Snapshot, trusted: Collection[str]) -> Fleet:
-        """`trusted` are the applications that took traffic before: those may, too, while Serve replaces replicas."""
-        placement = snapshot.placements.get(app_workload(deployment, release.version, release.settings))
-        parts = parts_of(placement) if placement is not None else ()
-        names = [AppName(deployment, release.version, release.settings, part.lease) for part in parts]
-        members = tuple(
-            Member(name, part, snapshot.apps.get(str(name), ABSENT)) for name, part in zip(names, parts, strict=True)
-        )
-        staying = placement is not None and not placement.evicted
-        able = {
-            str(m.app)
-            for m in members
-            if m.view.state is AppState.RUNNING or (m.view.state is AppState.SICK and str(m.app) in trusted)
-        }
-        return cls(deployment, release, build, placement, members, frozenset(able) if staying else frozenset())
-
-    @property
-    def workload(self) -> str:
-        return app_workload(self.deployment, self.release.version, self.release.settings)
+    app: AppName | None
+    view: AppView
+    able: bool
 
     @property
     def granted(self) -> bool:
         return self.placement is not None and self.placement.granted
 
     @property
+    def lacks(self) -> str:
+        """What keeps it from serving, in words; empty when nothing does."""
+        if not self.granted:
+            return self.placement.reason if self.placement else "the scheduler has not answered yet"
+        return "" if self.view.state is AppState.RUNNING else self.view.message or _STANDS[self.view.state]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The replicas that a release of `deployment` should have."""
+
+    deployment: str
+    release: Release
+    build: Build
+    members: tuple[Member, ...]
+
+    @classmethod
+    def of(
+        cls, deployment: str, release: Release, build: Build, count: int, snapshot: Snapshot, trusted: Collection[str]
+    ) -> Fleet:
+        """`trusted` are the applications that took traffic before: those may, too, while Serve replaces replicas."""
+        members = tuple(_member(deployment, release, replica, snapshot, trusted) for replica in range(count))
+        return cls(deployment, release, build, members)
+
+    @property
+    def able(self) -> tuple[AppName, ...]:
+        return tuple(member.app for member in self.members if member.able and member.app is not None)
+
+    @property
     def ready(self) -> float:
         """The part of its replicas that can serve, 0 to 1."""
-        replicas = sum(len(member.part.pieces) for member in self.members)
-        return sum(len(m.part.pieces) for m in self.members if str(m.app) in self.able) / replicas if replicas else 0.0
+        return len(self.able) / len(self.members) if self.members else 0.0
 
     @property
     def states(self) -> frozenset[AppState]:
-        return frozenset(member.view.state for member in self.members)
+        """How the applications are of those that have a place."""
+        return frozenset(member.view.state for member in self.members if member.granted)
 
     @property
-    def messages(self) -> str:
-        return "; ".join(member.view.message for member in self.members if member.view.message)
+    def placed(self) -> int:
+        """How many have devices."""
+        return sum(member.granted for member in self.members)
 
-    def reading(self, snapshot: Snapshot) -> Reading:
-        """What it did so far, as each gateway replica counted it."""
-        return Reading(
-            {
-                f"{replica}/{member.app}": traffic
-                for member in self.members
-                for replica, traffic in snapshot.traffic.get(str(member.app), {}).items()
-            }
-        )
+    @property
+    def lacks(self) -> str:
+        """What keeps replicas from serving, each reason once."""
+        return "; ".join(dict.fromkeys(member.lacks for member in self.members if member.lacks))
 
-    def arms(self, weight: float, name: str, gateway_url: str) -> Iterator[Arm]:
-        """Its applications that can serve, with traffic in proportion to their replicas."""
-        able = [member for member in self.members if str(member.app) in self.able]
-        replicas = sum(len(member.part.pieces) for member in able)
-        for m in able:
-            share = weight * len(m.part.pieces) / replicas
-            yield Arm(m.app.version, share, gateway_url + m.app.route_prefix, str(m.app), name)
+    @property
+    def pressing(self) -> str:
+        """The workload on which it depends what happens next: the first without devices, else the first."""
+        waiting = [member.workload for member in self.members if not member.granted]
+        return next(iter(waiting or [member.workload for member in self.members]), "")
+
+    def stay(self, proven: bool) -> frozenset[str]:
+        """The applications that go on. Where what has `proven` to serve failed to start, it was the place or the
+        moment: it makes room for another try."""
+        failed = AppState.FAILED if proven else None
+        return frozenset(str(m.app) for m in self.members if m.granted and m.view.state is not failed)
+
+    def replicas(self, gateway_url: str) -> tuple[Replica, ...]:
+        """Those that can serve."""
+        return tuple(Replica(str(app), gateway_url + app.route_prefix) for app in self.able)
 
     def wanted(self, snapshot: Snapshot, source: str) -> Plan:
-        """Ask for its devices, and start what is missing on those that it has."""
-        asked: tuple[PutSpec, ...] = ()
-        if snapshot.asked.get(self.workload) != self.build.workload:
-            asked = (_ask(self),)
-        starts: tuple[Effect, ...] = ()
-        if self.granted:
-            starts = tuple(
-                _start(self, member, source, snapshot)
-                for member in self.members
-                if member.view.state is AppState.ABSENT
-            )
+        """Ask for devices, and start what is missing on those that are there."""
+        asked = tuple(
+            _ask(self, member) for member in self.members if snapshot.asked.get(member.workload) != self.build.workload
+        )
+        starts = tuple(
+            _start(self, member.app, member.placement.pieces[0], source, snapshot)
+            for member in self.members
+            if member.view.state is AppState.ABSENT and member.granted and member.app and member.placement
+        )
         return Plan(asked, starts)
 
 
-def _ask(fleet: Fleet) -> PutSpec:
+def lease_of(placement: Placement) -> str:
+    """A digest: the same for the same devices of the same node, and for nothing else."""
+    return digest(asdict(placement.pieces[0]))
+
+
+def _member(deployment: str, release: Release, replica: int, snapshot: Snapshot, trusted: Collection[str]) -> Member:
+    workload = app_workload(deployment, release.version, release.settings, replica)
+    placement = snapshot.placements.get(workload)
+    if placement is None or not placement.pieces:
+        return Member(workload, placement, None, ABSENT, able=False)
+    app = AppName(deployment, release.version, release.settings, replica, lease_of(placement))
+    view = snapshot.apps.get(str(app), ABSENT)
+    serves = view.state is AppState.RUNNING or (view.state is AppState.SICK and str(app) in trusted)
+    return Member(workload, placement, app, view, able=serves and not placement.evicted)
+
+
+def _ask(fleet: Fleet, member: Member) -> PutSpec:
     """The workload as it is wanted: what may change in place is changed there."""
     return PutSpec(
         kind="Workload",
-        name=fleet.workload,
+        name=member.workload,
         event="Requested",
         reason=f"deployment {fleet.deployment} wants {fleet.release}",
         spec={
@@ -126,31 +156,30 @@ def _ask(fleet: Fleet) -> PutSpec:
     )
 
 
-def _start(fleet: Fleet, member: Member, source: str, snapshot: Snapshot) -> Effect:
+def _start(fleet: Fleet, app: AppName, piece: GrantPiece, source: str, snapshot: Snapshot) -> EnsureApp:
     around, build = snapshot.surroundings, fleet.build
-    piece = member.part.pieces[0]
-    args: Mapping[str, Any] = {
-        "model": fleet.deployment,
-        "version": str(fleet.release.version),
-        "source": source,
-        "path": f"{around.models_directory}/{build.model}/{fleet.release.version}",
-        "mlflow_url": around.mlflow_url,
-        "node_id": piece.node_id,
-        "resource": piece.resource,
-        "milli": piece.milli,
-        "replica_devices": [list(one.devices) for one in member.part.pieces],
-        "share_memory": build.share_memory,
-        "workload": fleet.workload,
-        "claims_directory": around.claims_directory,
-        "engine": dict(build.engine),
-        "internal_key_file": around.internal_key_file,
-    }
     return EnsureApp(
         kind="Deployment",
         name=fleet.deployment,
         reason=f"{fleet.release} is wanted",
-        app=str(member.app),
-        route_prefix=member.app.route_prefix,
+        app=str(app),
+        route_prefix=app.route_prefix,
         builder=BUILDER,
-        args=args,
+        args={
+            "app": str(app),
+            "model": fleet.deployment,
+            "version": str(fleet.release.version),
+            "source": source,
+            "path": f"{around.models_directory}/{build.model}/{fleet.release.version}",
+            "mlflow_url": around.mlflow_url,
+            "node_id": piece.node_id,
+            "resource": piece.resource,
+            "milli": piece.milli,
+            "devices": list(piece.devices),
+            "share_memory": build.share_memory,
+            "workload": app.workload,
+            "claims_directory": around.claims_directory,
+            "engine": dict(build.engine),
+            "internal_key_file": around.internal_key_file,
+        },
     )

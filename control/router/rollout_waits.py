@@ -38,7 +38,7 @@ def waits_for(state: State, look: Look, comparison: Comparison | None) -> str:
     if spec.promotes == "rolling" and state.stable is not None:
         done = f"{100 * ready:.0f} % of its replicas can serve"
         return "" if next_percent(state, look) > state.percent else done
-    if ready < 1:
+    if ready < 1 and (state.stable is not None or not ready):  # the first release serves with what it has
         return f"{100 * ready:.0f} % of its replicas can serve" if ready else "none of its replicas can serve yet"
     if state.stage is Stage.PREPARING or (state.stage is Stage.SHADOWING and not spec.mirrored):
         return ""

@@ -20,23 +20,31 @@ class Phase(Enum):
 
     WAITING = "Waiting"  # for a version to be registered
     PLACING = "Placing"  # for the scheduler's lease
-    STARTING = "Starting"  # the wanted applications are coming up; older ones may still serve
+    STARTING = "Starting"  # what is wanted is coming up; an older release may still serve
     ROLLING_OUT = "RollingOut"  # two releases serve, and traffic moves from one to the other
     ROLLED_BACK = "RolledBack"  # what is wanted was tried and was worse; the release before it serves
     READY = "Ready"
-    DEGRADED = "Degraded"  # serving, while Serve replaces replicas
+    SCALING = "Scaling"  # serving, while replicas are added
+    DEGRADED = "Degraded"  # serving, with replicas that do not
     FAILED = "Failed"
 
 
 @dataclass(frozen=True)
+class Replica:
+    """An application that can serve; `url` is its route through the plane's HTTP front."""
+
+    app: str
+    url: str
+
+
+@dataclass(frozen=True)
 class Arm:
-    """An application of a version that takes traffic at `url` with a share of `weight`. `name` is an A/B test's."""
+    """A version that takes `weight`, 0 to 1, of the traffic, on any of its `replicas`. `name` is an A/B test's."""
 
     version: int
     weight: float
-    url: str
-    app: str
-    name: str = ""
+    name: str
+    replicas: tuple[Replica, ...]
 
 
 IN_PLACE = frozenset({"queue", "priority_class"})
@@ -45,9 +53,9 @@ IN_PLACE = frozenset({"queue", "priority_class"})
 
 @dataclass(frozen=True)
 class Build:
-    """What the applications of a release are made with, whatever their version.
+    """What the replicas of a release are made with, whatever their version.
 
-    `workload` is what they ask of the scheduler, as the spec of a Workload. `share_memory` is how many bytes of a
+    `workload` is what each asks of the scheduler, as the spec of a Workload. `share_memory` is how many bytes of a
     device are a replica's own when it has a share of one, else 0.
     """
 
@@ -67,7 +75,7 @@ class Build:
 class Deployment:
     """A deployment as wanted, with what the store last said of it. `version` None means the latest.
 
-    `request` is what a person last asked of its roll-out.
+    `replicas` carry all of its traffic. `request` is what a person last asked of its roll-out.
     """
 
     name: str
@@ -75,6 +83,7 @@ class Deployment:
     generation: int
     version: int | None
     build: Build
+    replicas: int
     rollout: RolloutSpec
     request: Request | None = None
     status: Mapping[str, Any] = field(default_factory=dict)
@@ -129,3 +138,5 @@ class Snapshot:
     surroundings: Surroundings
     traffic: Mapping[str, Mapping[str, Traffic]] = field(default_factory=dict)
     """What each gateway replica counted of each application, by application and replica."""
+    busy: Mapping[str, int] = field(default_factory=dict)
+    """How many requests each application has, of those that said so lately."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
+from control import engine_report
 from control.kernel.ids import TABLE_KIND
 from control.kernel.placement import placement_of
 from control.kernel.present import Drive
@@ -14,6 +15,8 @@ from control.router.state import Build, Deployment, Snapshot, Surroundings, Vers
 from control.specs.deployment import Deployment as DeploymentDocument
 from control.traffic import BEAT_PREFIX, Traffic, parse
 
+LATELY_SECONDS = 10.0
+"""How long what a replica said of its requests counts."""
 REQUEST_KIND = "RolloutRequest"
 """What a person asked of a roll-out: `deployment` (the uid, so that it is no request to a later one of that name),
 `action` and `who`."""
@@ -39,14 +42,16 @@ def observe(store: Store, drive: Drive, surroundings: Surroundings, now: float) 
         placements={o.name: placement_of(o.status, live) for o in stored if o.kind == "Workload"},
         apps=apps,
         routed=frozenset(
-            arm["url"]
+            replica["url"]
             for o in tables
             for model in o.spec["models"].values()
-            for arm in (*model["arms"], *model.get("shadows", ()))
+            for group in (*model["arms"], *model.get("shadows", ()))
+            for replica in group.get("replicas", ())
         ),
         published_at=max((o.updated_at for o in tables), default=0.0),
         surroundings=surroundings,
-        traffic=_traffic(store.heartbeats()),
+        traffic=_traffic(store.heartbeats(BEAT_PREFIX)),
+        busy=_busy(store.heartbeats(engine_report.BEAT_PREFIX), now),
     )
 
 
@@ -55,10 +60,19 @@ def _traffic(beats: Iterable[Heartbeat]) -> Mapping[str, Mapping[str, Traffic]]:
     counts as nothing."""
     found: dict[str, dict[str, Traffic]] = {}
     for beat in beats:
-        if beat.actor.startswith(BEAT_PREFIX):
+        with suppress(ValueError):
+            for app, traffic in parse(beat.body).items():
+                found.setdefault(app, {})[beat.actor.removeprefix(BEAT_PREFIX)] = traffic
+    return found
+
+
+def _busy(beats: Iterable[Heartbeat], now: float) -> Mapping[str, int]:
+    """By application; what was said too long ago says nothing."""
+    found = {}
+    for beat in beats:
+        if now - beat.at < LATELY_SECONDS:
             with suppress(ValueError):
-                for app, traffic in parse(beat.body).items():
-                    found.setdefault(app, {})[beat.actor.removeprefix(BEAT_PREFIX)] = traffic
+                found[beat.actor.removeprefix(engine_report.BEAT_PREFIX)] = engine_report.parse(beat.body).busy
     return found
 
 
@@ -80,6 +94,7 @@ def _deployment(stored: Object, request: Request | None) -> Deployment:
             share_memory=spec.device_memory if spec.share else 0,
             engine=spec.engine,
         ),
+        replicas=spec.replicas,
         rollout=spec.rollout,
         request=request,
         status=stored.status,

@@ -9,7 +9,7 @@ from control.kernel.ids import DOMAINS, AppName
 from control.kernel.store import Heartbeat, Object
 from control.traffic import Traffic, bucket, document
 
-APP = str(AppName("chat", 3, "5e771465", "1ea5e000"))
+APP = str(AppName("chat", 3, "5e771465", 0, "1ea5e000"))
 BEATS = tuple(Heartbeat(name, 99.0, {}) for name in DOMAINS)
 
 

@@ -139,7 +139,7 @@ def test_bad_requests_are_refused_in_the_shape_of_openai(
 
 def test_an_engine_answers_nothing_without_the_internal_key(plane: Plane, first: dict[str, Any]) -> None:
     (deployment,) = plane.client.get("Deployment")
-    url = deployment.status["arms"][0]["url"]
+    url = deployment.status["arms"][0]["replicas"][0]["url"]
     for path in ("/v1/models", "/metrics", "/docs", "/tokenize"):
         assert httpx.get(url + path, timeout=30).status_code == 401, path
 

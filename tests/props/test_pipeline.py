@@ -59,7 +59,7 @@ def assert_ended_well(plane: Plane) -> None:
     assert len(plane.store.list("Workload")) == 1
     assert plane.drive.alive == {}
     (arm,) = plane.table()["models"]["tune"]["arms"]
-    assert arm["url"].endswith(plane.drive.asked[app].route_prefix)
+    assert arm["replicas"][0]["url"].endswith(plane.drive.asked[app].route_prefix)
 
 
 @briefly

@@ -80,7 +80,7 @@ def on_time(plane: Plane, app: str) -> bool:
 def assert_no_application_is_on_devices_of_others(plane: Plane) -> None:
     for app in plane.models():
         args = plane.drive.asked[app].args
-        mine = {uuid for devices in args["replica_devices"] for uuid in devices}
+        mine = set(args["devices"])
         for name, lease in leases(plane).items():
             given = {uuid for piece in lease["pieces"] for uuid in piece["devices"]}
             assert name == args["workload"] or not mine & given, f"{app} is on devices of {name}"
@@ -89,7 +89,8 @@ def assert_no_application_is_on_devices_of_others(plane: Plane) -> None:
 def routed(plane: Plane) -> list[str]:
     """The URLs that the published table names."""
     tables = plane.store.list("Table")
-    return [arm["url"] for table in tables for model in table.spec["models"].values() for arm in model["arms"]]
+    arms = (arm for table in tables for model in table.spec["models"].values() for arm in model["arms"])
+    return [replica["url"] for arm in arms for replica in arm["replicas"]]
 
 
 @settings(max_examples=6, deadline=None)
@@ -120,7 +121,7 @@ def test_an_arm_always_names_an_application_that_was_seen_running(
             assert_no_application_is_on_devices_of_others(plane)
             if name == "router":
                 arms = [arm for o in plane.store.list("Deployment") for arm in o.status.get("arms", ())]
-                assert {arm["app"] for arm in arms} <= ran & alive
+                assert {replica["app"] for arm in arms for replica in arm["replicas"]} <= ran & alive
                 assert sum(arm["weight"] for arm in arms) in (0, 1)
     leave(plane)
     plane.settle()

@@ -15,7 +15,12 @@ from control.kernel.present import AppState
 from serve_apps.gateway.table import parse_table
 from tests.control.router.world import deployment, plane_with
 
-ARM = {"version": 3, "weight": 1.0, "url": "http://here/llm/chat/3-x", "app": "llm:chat:3:x"}
+ARM = {
+    "version": 3,
+    "weight": 1.0,
+    "name": "",
+    "replicas": [{"app": "llm:chat:3:x:0:y", "url": "http://here/llm/chat/3-x-0-y"}],
+}
 EMPTY = Snapshot({}, {}, None, app=AppState.RUNNING, internal_key_file="/k")
 
 
@@ -36,8 +41,10 @@ def test_it_has_the_arms_of_each_model_that_serves_and_the_hash_of_each_key() ->
         "models": {
             "chat": {
                 "arms": [{**ARM, "version": "3"}],
-                "shadows": [{**copied, "version": "4", "share": 0.1}],
+                "shadows": [{"version": "4", "share": 0.1, "replicas": ARM["replicas"]}],
                 "sticky": "user",
+                "affinity": "",
+                "wakes_s": 0.0,
             }
         },
         "keys": {"abc": {"name": "admin"}},

@@ -79,7 +79,7 @@ def test_a_workflow_goes_from_data_to_a_served_model_and_a_published_route(tmp_p
     (app,) = plane.models()
     url = GATEWAY + plane.drive.asked[app].route_prefix
     (arm,) = plane.table()["models"]["tune"]["arms"]
-    assert (arm["version"], arm["weight"], arm["url"]) == ("1", 1.0, url)
+    assert (arm["version"], arm["weight"], arm["replicas"][0]["url"]) == ("1", 1.0, url)
     assert leftovers(plane) == ([], [])
     assert [o.name.startswith(APP_WORKLOAD_PREFIX) for o in plane.store.list("Workload")] == [True]
 

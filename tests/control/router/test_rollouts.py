@@ -38,13 +38,14 @@ def answer(plane: Plane, errors: float = 0.0) -> None:
     before = dict(beats[0]) if beats else {}
     apps: dict[str, Traffic] = {}
     for arm in plane.only("Deployment").status["arms"]:
-        had = before.get(arm["app"], {}).get("requests", 0), before.get(arm["app"], {}).get("errors", 0)
-        name = AppName.parse(arm["app"])
+        (app,) = [replica["app"] for replica in arm["replicas"]]
+        had = before.get(app, {}).get("requests", 0), before.get(app, {}).get("errors", 0)
+        name = AppName.parse(app)
         requests = round(4000 * arm["weight"])
         failed = round(requests * errors) if name and name.version == 2 else 0
         total = had[0] + requests
         quick = {bucket(50.0): total - had[1] - failed}
-        apps[arm["app"]] = Traffic(total, had[1] + failed, quick, quick, quick)
+        apps[app] = Traffic(total, had[1] + failed, quick, quick, quick)
     plane.store.beat(f"{BEAT_PREFIX}r1", document(apps), now=plane.clock())
 
 

@@ -71,25 +71,36 @@ def test_a_deployment_waits_for_its_version_to_be_registered(document: str, reas
     assert workloads(plane) == []
 
 
-def test_it_asks_for_the_devices_of_all_replicas_and_tells_the_scheduler_s_reason() -> None:
+def test_each_replica_asks_for_its_own_devices_and_those_that_get_them_serve() -> None:
     plane = plane_with(1, deployment(replicas=3, devices=3))
     plane.settle()
-    workload = plane.only("Workload")
-    assert workload.spec["spec"] == {"type": "inference", "devices": 9, "replicas": 3}
-    assert phase(plane) == ("Placing", workload.status["reason"])
-    assert "9 are asked for" in workload.status["reason"]
+    waiting = [o for o in plane.store.list("Workload") if not o.status["lease"]]
+    assert len(workloads(plane)) == 3
+    assert [o.spec["spec"] for o in waiting] == [{"type": "inference", "devices": 3}]
+    assert phase(plane) == ("Scaling", f"2 of 3 replicas serve: {waiting[0].status['reason']}")
+    assert "3 are asked for" in waiting[0].status["reason"]
 
 
-def test_the_application_gets_the_devices_of_its_lease() -> None:
+def test_the_applications_get_the_devices_of_their_leases() -> None:
     plane = ready(plane_with(1, deployment(replicas=2, devices=2)))
-    args = plane.drive.asked[app_of(plane, 1)].args
-    first, second = args["replica_devices"]
-    assert (len({*first, *second}), len(first), len(second)) == (4, 2, 2)
-    assert (args["node_id"], args["resource"]) == (plane.drive.alive_nodes[0].node_id, "sim-gpu")
-    assert (args["milli"], args["share_memory"], args["engine"]) == (1000, 0, {"max_model_len": 256})
-    assert (args["workload"], args["claims_directory"]) == (plane.only("Workload").name, "/claims")
-    assert args["source"] == plane.mlflow.registered[0].source
-    assert args["path"] == "/models/chat/1"
+    first, second = (effect.args for effect in apps_of(plane, 1))
+    assert (len({*first["devices"], *second["devices"]}), len(first["devices"])) == (4, 2)
+    assert (first["node_id"], first["resource"]) == (plane.drive.alive_nodes[0].node_id, "sim-gpu")
+    assert (first["milli"], first["share_memory"], first["engine"]) == (1000, 0, {"max_model_len": 256})
+    assert [first["workload"], second["workload"]] == workloads(plane)
+    assert (first["source"], first["path"]) == (plane.mlflow.registered[0].source, "/models/chat/1")
+
+
+def test_replicas_come_and_go_without_another_release() -> None:
+    plane = ready(plane_with(1, deployment(replicas=1)))
+    (first,) = plane.models()
+    plane.apply(deployment(replicas=3))
+    plane.settle()
+    assert (phase(plane)[0], len(plane.models())) == ("Ready", 3)
+    plane.apply(deployment(replicas=1))
+    plane.settle()
+    assert (plane.models(), len(workloads(plane))) == ([first], 1)
+    assert not [e for e in plane.store.events("Deployment", "chat") if e.event.startswith("Rollout")]
 
 
 def test_it_is_starting_without_arms_until_the_application_runs() -> None:

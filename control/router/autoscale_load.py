@@ -1,0 +1,83 @@
+"""How many replicas the load of a deployment needs, by each of its figures. Pure.
+
+What is in the engines (KV cache, running requests) adds up over replicas, so it says how many would hold it. What
+piles up in front of them (the queue, and with it the time to first token) does not: while new replicas load it grows
+from second to second whatever comes. There the flow counts: where requests wait, n replicas finish as many as they
+can, so that n · came / finished of them would keep up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from control.engine_report import EngineReport
+from control.router.autoscale_state import Mark, Scale, ScaleLook
+from control.traffic import quantile
+
+BUSY = 0.8
+"""How full an engine should be, of what it runs at once or finishes at most."""
+LEAST_REQUESTS = 20
+"""Of fewer no quantile is read, nor a flow."""
+FLOW_SECONDS = 10.0
+"""A flow is measured over so long, or until enough requests have finished, but at most six times so long."""
+_LONGEST = 6
+
+
+@dataclass(frozen=True)
+class Need:
+    """`replicas`, not rounded, would bring the figure to its target. `piles` up while it is not met."""
+
+    replicas: float
+    why: str
+    piles: bool = False
+
+
+def live(look: ScaleLook) -> tuple[EngineReport, ...]:
+    return tuple(report for report in look.reports if report.accepts)
+
+
+def needs(look: ScaleLook) -> Iterator[Need]:
+    """By each figure that is known. There has to be a report."""
+    reports, spec = live(look), look.spec
+    on = f"on {len(reports)} replica" + "s" * (len(reports) != 1)
+    waiting = sum(report.waiting for report in reports)
+    yield Need(waiting / spec.queue, f"{waiting} requests wait {on} (target {spec.queue:g} a replica)", piles=True)
+    used = sum(report.kv_usage for report in reports)
+    cache = f"{100 * used / len(reports):.0f} % of the KV cache {on} is in use (target {100 * spec.kv_cache:g} %)"
+    yield Need(used / spec.kv_cache, cache)
+    running = sum(report.running for report in reports)
+    most = sum(report.most_running for report in reports) / len(reports)
+    if ongoing := spec.ongoing or BUSY * most:
+        yield Need(running / ongoing, f"{running} requests run {on} (target {ongoing:g} a replica)")
+    target = spec.ttft_ms or look.sla.ttft_ms
+    slow = quantile(look.recent.ttft_ms, 0.95) if sum(look.recent.ttft_ms.values()) >= LEAST_REQUESTS else None
+    # Where each request has a replica of its own, more of them would not be faster.
+    if target and slow and running + waiting > look.serving:
+        why = f"the p95 of the time to first token is {slow:.0f} ms {on} (target {target:g} ms)"
+        yield Need(look.serving * slow / target, why, piles=True)
+
+
+def measured(scale: Scale, look: ScaleLook) -> Scale:
+    """With the flow measured since the mark, where it is time, and a new mark."""
+    reports = live(look)
+    here = Mark(
+        look.now,
+        {f"{report.url} {report.pid}": report.requests for report in reports},
+        sum(report.busy for report in reports),
+        sum(report.waiting for report in reports),
+    )
+    if scale.flow is not None and not 0 <= look.now - scale.flow_at <= _LONGEST * FLOW_SECONDS:
+        scale = replace(scale, flow=None, flow_at=0.0)
+    before = scale.mark
+    if before is None or before.finished.keys() != here.finished.keys() or look.now < before.at:
+        return replace(scale, mark=here)
+    lasted = look.now - before.at
+    finished = sum(count - before.finished[key] for key, count in here.finished.items())
+    if lasted < FLOW_SECONDS or (finished < LEAST_REQUESTS and lasted < _LONGEST * FLOW_SECONDS):
+        return scale
+    if not (before.waiting and here.waiting and finished > 0):
+        return replace(scale, mark=here, flow=None, flow_at=0.0)
+    came = max(0, finished + here.busy - before.busy)
+    flow = round(len(reports) * came / finished / BUSY, 2)
+    return replace(scale, mark=here, flow=flow, flow_at=look.now)
