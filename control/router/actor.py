@@ -8,13 +8,14 @@ holds the last table.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from control.kernel.home import Home, Settings
 from control.kernel.plan import Effect, Plan
 from control.kernel.present import Drive
 from control.kernel.store import Store
 from control.router.decide import decide
+from control.router.recent import Recent
 from control.router.state import Snapshot, Surroundings
 from control.router.view import observe
 
@@ -23,11 +24,12 @@ from control.router.view import observe
 class Router:
     drive: Drive
     surroundings: Surroundings
+    recent: Recent = field(default_factory=Recent)
     name: str = "router"
     period: float = 1.0
 
     def observe(self, store: Store, now: float) -> Snapshot:
-        return observe(store, self.drive, self.surroundings, now)
+        return observe(store, self.drive, self.surroundings, self.recent, now)
 
     def decide(self, snapshot: Snapshot) -> Plan:
         return decide(snapshot)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
 
-from control.router.autoscale_load import Need, live, measured, needs
+from control.router.autoscale_load import Need, live, measured, needs, saturated
 from control.router.autoscale_state import Scale, ScaleLook
 from control.specs.quantity import show_seconds
 
@@ -112,12 +112,15 @@ def _pressure(now: Scale, look: ScaleLook) -> Need | None:
 
 
 def _counts(need: Need, now: Scale, look: ScaleLook) -> Need | None:
-    """What piles up counts by the flow; where that is not known, once all replicas serve and have settled."""
+    """What piles up counts by the flow; where that is not known, once all replicas serve and have settled, and for one
+    more replica only while no more than a few of them have a queue."""
     if not need.piles:
         return need
     if now.flow is not None:
         return replace(need, replicas=now.flow, why=f"{need.why}; {now.flow:g} replicas would keep up")
-    return need if _lasts(now.full, look, SETTLE_SECONDS) else None
+    if not _lasts(now.full, look, SETTLE_SECONDS):
+        return None
+    return need if saturated(look) else replace(need, replicas=min(need.replicas, now.needed + 1))
 
 
 def _least(now: Scale, look: ScaleLook) -> int:

@@ -58,17 +58,25 @@ def needs(look: ScaleLook) -> Iterator[Need]:
         yield Need(look.serving * slow / target, why, piles=True)
 
 
+def saturated(look: ScaleLook) -> bool:
+    """Whether requests wait on most replicas; on a few, one long request may hold up the rest of its replica."""
+    reports = live(look)
+    return 2 * sum(report.waiting > 0 for report in reports) > len(reports)
+
+
 def measured(scale: Scale, look: ScaleLook) -> Scale:
-    """With the flow measured since the mark, where it is time, and a new mark."""
+    """With the flow since the mark, where it is time. Only while the replicas are saturated is there a mark:
+    else all that comes is finished, and nothing is known of how much more could be."""
     reports = live(look)
     here = Mark(
         look.now,
         {f"{report.url} {report.pid}": report.requests for report in reports},
         sum(report.busy for report in reports),
-        sum(report.waiting for report in reports),
     )
     if scale.flow is not None and not 0 <= look.now - scale.flow_at <= _LONGEST * FLOW_SECONDS:
         scale = replace(scale, flow=None, flow_at=0.0)
+    if not saturated(look):
+        return replace(scale, mark=None)
     before = scale.mark
     if before is None or before.finished.keys() != here.finished.keys() or look.now < before.at:
         return replace(scale, mark=here)
@@ -76,8 +84,7 @@ def measured(scale: Scale, look: ScaleLook) -> Scale:
     finished = sum(count - before.finished[key] for key, count in here.finished.items())
     if lasted < FLOW_SECONDS or (finished < LEAST_REQUESTS and lasted < _LONGEST * FLOW_SECONDS):
         return scale
-    if not (before.waiting and here.waiting and finished > 0):
-        return replace(scale, mark=here, flow=None, flow_at=0.0)
+    if finished <= 0:
+        return replace(scale, mark=here)
     came = max(0, finished + here.busy - before.busy)
-    flow = round(len(reports) * came / finished / BUSY, 2)
-    return replace(scale, mark=here, flow=flow, flow_at=look.now)
+    return replace(scale, mark=here, flow=round(len(reports) * came / finished / BUSY, 2), flow_at=look.now)

@@ -38,7 +38,6 @@ class Mark:
     at: float
     finished: Mapping[str, int]
     busy: int
-    waiting: int
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,12 @@ class Fleet:
         return sum(member.granted for member in self.members)
 
     @property
+    def refused(self) -> str:
+        """Why the scheduler gives one of them no devices; empty where it does, or has not answered yet."""
+        answers = (member.placement for member in self.members if not member.granted)
+        return next((placement.reason for placement in answers if placement and not placement.evicted), "")
+
+    @property
     def lacks(self) -> str:
         """What keeps replicas from serving, each reason once."""
         return "; ".join(dict.fromkeys(member.lacks for member in self.members if member.lacks))
@@ -180,6 +186,7 @@ def _start(fleet: Fleet, app: AppName, piece: GrantPiece, source: str, snapshot:
             "workload": app.workload,
             "claims_directory": around.claims_directory,
             "engine": dict(build.engine),
+            "adapters": dict(build.adapters),
             "internal_key_file": around.internal_key_file,
         },
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from control.engine_report import EngineReport
 from control.kernel.ids import digest
 from control.kernel.placement import Placement
 from control.kernel.present import AppView
 from control.router.rollout_state import Release, Request
+from control.specs.autoscaling import AutoscalingSpec
 from control.specs.rollout import RolloutSpec
+from control.specs.sla import Sla
 from control.traffic import Traffic
 
 
@@ -24,6 +27,7 @@ class Phase(Enum):
     ROLLING_OUT = "RollingOut"  # two releases serve, and traffic moves from one to the other
     ROLLED_BACK = "RolledBack"  # what is wanted was tried and was worse; the release before it serves
     READY = "Ready"
+    ASLEEP = "Asleep"  # scaled to zero: the next request wakes it
     SCALING = "Scaling"  # serving, while replicas are added
     DEGRADED = "Degraded"  # serving, with replicas that do not
     FAILED = "Failed"
@@ -56,26 +60,30 @@ class Build:
     """What the replicas of a release are made with, whatever their version.
 
     `workload` is what each asks of the scheduler, as the spec of a Workload. `share_memory` is how many bytes of a
-    device are a replica's own when it has a share of one, else 0.
+    device are a replica's own when it has a share of one, else 0. `adapters` has where the files of each are, by the
+    name under which it is served.
     """
 
     model: str
     workload: Mapping[str, Any]
     share_memory: int
     engine: Mapping[str, Any]
+    adapters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def settings(self) -> str:
         """A digest of what makes two applications of one version differ."""
         placed = {name: value for name, value in self.workload.items() if name not in IN_PLACE}
-        return digest({"model": self.model, "workload": placed, "engine": dict(self.engine)})
+        adapters = {"adapters": dict(self.adapters)} if self.adapters else {}
+        return digest({"model": self.model, "workload": placed, "engine": dict(self.engine), **adapters})
 
 
 @dataclass(frozen=True)
 class Deployment:
     """A deployment as wanted, with what the store last said of it. `version` None means the latest.
 
-    `replicas` carry all of its traffic. `request` is what a person last asked of its roll-out.
+    `replicas` carry all of its traffic, unless `autoscaling` finds how many do. `request` is what a person last asked
+    of its roll-out.
     """
 
     name: str
@@ -85,6 +93,8 @@ class Deployment:
     build: Build
     replicas: int
     rollout: RolloutSpec
+    autoscaling: AutoscalingSpec | None = None
+    sla: Sla = field(default_factory=Sla)
     request: Request | None = None
     status: Mapping[str, Any] = field(default_factory=dict)
 
@@ -93,6 +103,10 @@ class Deployment:
         """Of all that a person wrote: while it stays the same a release that was rolled back is not tried again."""
         rollout = self.rollout.model_dump(mode="json")
         return digest({"version": self.version, "settings": self.build.settings, "rollout": rollout})
+
+    def asked_for(self, versions: Iterable[Version]) -> list[Version]:
+        """Those of its model that it would serve, refused ones too."""
+        return [v for v in versions if v.model == self.build.model and self.version in (None, v.version)]
 
     def release(self, version: int) -> Release:
         return Release(version, self.build.settings)
@@ -138,5 +152,9 @@ class Snapshot:
     surroundings: Surroundings
     traffic: Mapping[str, Mapping[str, Traffic]] = field(default_factory=dict)
     """What each gateway replica counted of each application, by application and replica."""
-    busy: Mapping[str, int] = field(default_factory=dict)
-    """How many requests each application has, of those that said so lately."""
+    engines: Mapping[str, EngineReport] = field(default_factory=dict)
+    """What each application said lately of its engine."""
+    recent: Mapping[str, Traffic] = field(default_factory=dict)
+    """What each application did in the last half minute, on all gateway replicas."""
+    wakes: Mapping[str, float] = field(default_factory=dict)
+    """When somebody last waited for a deployment that sleeps, by the deployment's name."""

@@ -6,31 +6,36 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from control import engine_report
-from control.kernel.ids import TABLE_KIND
+from control.engine_report import EngineReport
+from control.kernel.ids import TABLE_KIND, WAKE_PREFIX
 from control.kernel.placement import placement_of
 from control.kernel.present import Drive
 from control.kernel.store import Heartbeat, Object, Store
+from control.router.recent import Recent
 from control.router.rollout_state import Action, Request
 from control.router.state import Build, Deployment, Snapshot, Surroundings, Version
+from control.specs.deployment import Adapter
 from control.specs.deployment import Deployment as DeploymentDocument
 from control.traffic import BEAT_PREFIX, Traffic, parse
 
 LATELY_SECONDS = 10.0
-"""How long what a replica said of its requests counts."""
+"""How long what a replica said of itself counts."""
 REQUEST_KIND = "RolloutRequest"
 """What a person asked of a roll-out: `deployment` (the uid, so that it is no request to a later one of that name),
 `action` and `who`."""
 
 
-def observe(store: Store, drive: Drive, surroundings: Surroundings, now: float) -> Snapshot:
+def observe(store: Store, drive: Drive, surroundings: Surroundings, recent: Recent, now: float) -> Snapshot:
     apps = drive.apps()  # before the store: an application seen here was asked for by something stored
     live = frozenset(node.node_id for node in drive.nodes())
     stored = store.list("Deployment", "ModelVersion", "Workload", REQUEST_KIND, TABLE_KIND)
     tables = [o for o in stored if o.kind == TABLE_KIND]
     requests = {o.spec["deployment"]: _request(o) for o in stored if o.kind == REQUEST_KIND}
+    traffic = _traffic(store.heartbeats(BEAT_PREFIX))
+    sources = {(o.spec["model"], o.spec["version"]): o.spec["source"] for o in stored if o.kind == "ModelVersion"}
     return Snapshot(
         now=now,
-        deployments=tuple(_deployment(o, requests.get(o.uid)) for o in stored if o.kind == "Deployment"),
+        deployments=tuple(_deployment(o, requests.get(o.uid), sources) for o in stored if o.kind == "Deployment"),
         versions=tuple(
             Version(
                 o.spec["model"], o.spec["version"], o.spec["source"], o.status.get("refuses", {}).get("production", "")
@@ -50,8 +55,10 @@ def observe(store: Store, drive: Drive, surroundings: Surroundings, now: float) 
         ),
         published_at=max((o.updated_at for o in tables), default=0.0),
         surroundings=surroundings,
-        traffic=_traffic(store.heartbeats(BEAT_PREFIX)),
-        busy=_busy(store.heartbeats(engine_report.BEAT_PREFIX), now),
+        traffic=traffic,
+        recent=recent.look(traffic, now),
+        engines=_engines(store.heartbeats(engine_report.BEAT_PREFIX), now),
+        wakes={beat.actor.removeprefix(WAKE_PREFIX): beat.at for beat in store.heartbeats(WAKE_PREFIX)},
     )
 
 
@@ -66,13 +73,13 @@ def _traffic(beats: Iterable[Heartbeat]) -> Mapping[str, Mapping[str, Traffic]]:
     return found
 
 
-def _busy(beats: Iterable[Heartbeat], now: float) -> Mapping[str, int]:
+def _engines(beats: Iterable[Heartbeat], now: float) -> Mapping[str, EngineReport]:
     """By application; what was said too long ago says nothing."""
     found = {}
     for beat in beats:
         if now - beat.at < LATELY_SECONDS:
             with suppress(ValueError):
-                found[beat.actor.removeprefix(engine_report.BEAT_PREFIX)] = engine_report.parse(beat.body).busy
+                found[beat.actor.removeprefix(engine_report.BEAT_PREFIX)] = engine_report.parse(beat.body)
     return found
 
 
@@ -81,7 +88,8 @@ def _request(stored: Object) -> Request:
     return Request(stored.generation, Action(stored.spec["action"]), stored.spec["who"])
 
 
-def _deployment(stored: Object, request: Request | None) -> Deployment:
+def _deployment(stored: Object, request: Request | None, sources: Mapping[tuple[str, int], str]) -> Deployment:
+    """`sources`: where the files of each model's versions are."""
     spec = DeploymentDocument.model_validate(stored.spec).spec
     return Deployment(
         name=stored.name,
@@ -93,9 +101,19 @@ def _deployment(stored: Object, request: Request | None) -> Deployment:
             workload=spec.workload.model_dump(mode="json", exclude_defaults=True),
             share_memory=spec.device_memory if spec.share else 0,
             engine=spec.engine,
+            adapters={one.name: source for one in spec.adapters if (source := _source(one, sources))},
         ),
         replicas=spec.replicas,
         rollout=spec.rollout,
+        autoscaling=spec.autoscaling,
+        sla=spec.sla,
         request=request,
         status=stored.status,
     )
+
+
+def _source(adapter: Adapter, sources: Mapping[tuple[str, int], str]) -> str:
+    """Empty while no version that would do is registered."""
+    versions = [version for model, version in sources if model == adapter.model]
+    version = max(versions, default=0) if adapter.version == "latest" else adapter.version
+    return sources.get((adapter.model, version), "")

@@ -20,7 +20,7 @@ from control.pipeline.state import Surroundings as PipelineSurroundings
 from control.registry.actor import Registry
 from control.registry.catalogue import Catalogue
 from control.router.actor import Router
-from control.router.decide import DRAIN_SECONDS
+from control.router.retire import DRAIN_SECONDS
 from control.router.state import Surroundings as RouterSurroundings
 from control.scheduler.actor import Scheduler
 from control.specs.load import load_text

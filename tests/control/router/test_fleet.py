@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from control.engine_report import EngineReport
 from control.kernel.ids import AppName, app_workload
 from control.kernel.placement import Placement
 from control.kernel.plan import EndApp, EnsureApp, Plan, PutSpec, PutStatus, Remove
 from control.kernel.present import AppState, AppView
-from control.router.decide import DRAIN_SECONDS, PATIENCE_SECONDS, decide
+from control.router.decide import decide
 from control.router.fleet import lease_of
+from control.router.retire import DRAIN_SECONDS, PATIENCE_SECONDS
 from control.router.rollout_json import to_json
 from control.router.rollout_state import Release, State
 from control.router.state import Build, Deployment, Snapshot, Surroundings, Version
@@ -160,9 +162,11 @@ def test_more_replicas_are_added_beside_those_that_serve() -> None:
 def test_a_replica_that_still_has_requests_is_not_ended_before_they_are_done_or_patience_is() -> None:
     fewer = replace(CHAT, replicas=1)
     late = look(BOTH, running(FIRST, SECOND), [FIRST], [FIRST], NOW - DRAIN_SECONDS, deployment=fewer)
-    assert ended(decide(replace(late, busy={str(SECOND): 3}))) == {}
-    assert ended(decide(replace(late, busy={str(SECOND): 0}))).keys() == {str(SECOND)}
-    assert ended(decide(replace(late, busy={str(SECOND): 3}, now=NOW + PATIENCE_SECONDS))).keys() == {str(SECOND)}
+    assert ended(decide(replace(late, engines={str(SECOND): EngineReport("", running=2, waiting=1)}))) == {}
+    assert ended(decide(replace(late, engines={str(SECOND): EngineReport("")}))).keys() == {str(SECOND)}
+    assert ended(
+        decide(replace(late, engines={str(SECOND): EngineReport("", running=2, waiting=1)}, now=NOW + PATIENCE_SECONDS))
+    ).keys() == {str(SECOND)}
 
 
 def test_an_evicted_application_takes_no_more_traffic_and_its_devices_stay_its_own() -> None:

@@ -9,7 +9,7 @@ import pytest
 from control.kernel.ids import AppName
 from control.kernel.plan import EndApp, EnsureApp
 from control.kernel.present import AppState
-from control.router.decide import DRAIN_SECONDS
+from control.router.retire import DRAIN_SECONDS
 from tests.control.router.world import deployment, phase, plane_with, serving, status, workloads
 from tests.fakes.plane import POLICY, URGENT, Plane
 
