@@ -30,5 +30,6 @@ def replicas_of(state: State, look: Look, wanted: int) -> dict[Release, int]:
     counts = {state.target: most}
     if state.stable is not None:
         moved = math.floor(most * state.percent / FULL + _ROUNDING) if look.spec.promotes == "rolling" else 0
-        counts[state.stable] = most - moved
+        # Nobody compares with a sleeping release where traffic moves at once.
+        counts[state.stable] = wanted if look.spec.promotes == "instant" else most - moved
     return counts
