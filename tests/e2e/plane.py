@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,12 @@ class Plane:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
+    def apply(self, text: str) -> None:
+        """Apply documents as a person does."""
+        file = Path(self.home.path) / "test.yaml"
+        file.write_text(text)
+        self.biplane("apply", "-f", str(file))
+
     def quickstart(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "scripts.quickstart", "--json", "--cluster", str(self.cluster), *words],
@@ -76,6 +84,13 @@ class Plane:
     def pids(self) -> dict[str, int]:
         """The process of each control actor, as it last said itself."""
         return {beat.actor: beat.body["pid"] for beat in self.client.store.heartbeats() if beat.actor in DOMAINS}
+
+
+def until(holds: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.2)
 
 
 def sigkill(pid: int) -> None:

@@ -210,7 +210,7 @@ def test_up_recovers_from_the_loss_of_ray(plane: Plane, first: dict[str, Any]) -
 
 
 def test_a_deleted_deployment_gives_its_devices_back(plane: Plane, first: dict[str, Any]) -> None:
-    plane.biplane("delete", f"deployment/{MODEL}")
+    plane.biplane("delete", f"deployment/{MODEL}", "--drain")
     until = time.monotonic() + 60
     while plane.client.get("Workload") and time.monotonic() < until:
         time.sleep(0.5)

@@ -6,16 +6,13 @@ The tests of this file tell one story and share one plane: each goes on where th
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from control.kernel.store import Object
-from tests.e2e.plane import Plane
+from tests.e2e.plane import Plane, until
 
 POLICY = """\
 apiVersion: nvidia.com/v1
@@ -44,27 +41,14 @@ def live(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> Plane:
     file = tmp_path_factory.mktemp("cluster") / "two.yaml"
     file.write_text(yaml.safe_dump(cluster))
     plane.biplane("up", "--cluster", str(file), timeout=600)
-    apply(plane, POLICY)
+    plane.apply(POLICY)
     until(lambda: len(plane.client.get("Node")) == 2)
     return plane
 
 
-def apply(plane: Plane, text: str) -> None:
-    file = Path(plane.home.path) / "test.yaml"
-    file.write_text(text)
-    plane.biplane("apply", "-f", str(file))
-
-
 def want(plane: Plane, name: str, **spec: Any) -> None:
     document = {"apiVersion": "biplane/v1", "kind": "Workload", "metadata": {"name": name}, "spec": spec}
-    apply(plane, yaml.safe_dump(document))
-
-
-def until(holds: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.2)
+    plane.apply(yaml.safe_dump(document))
 
 
 def workload(plane: Plane, name: str) -> Object:
