@@ -26,8 +26,7 @@ Rule = Callable[[Scale, ScaleLook], Scale | None]
 
 def scale(before: Scale, look: ScaleLook) -> Scale:
     """The number of replicas from now on."""
-    now = replace(before, refusal=look.refusal if look.serving < before.replicas else "")
-    now = _observed(now, look)
+    now = _observed(before, look)
     moved = _bounds(now, look)
     if moved is None and before.since != look.now:
         moved = next((moved for rule in _RULES if (moved := rule(now, look))), None)
@@ -88,8 +87,8 @@ def _to(now: Scale, look: ScaleLook, needed: int, why: str) -> Scale:
 def _observed(now: Scale, look: ScaleLook) -> Scale:
     """With what this look says of the load."""
     known = look.serving > 0 and len(live(look)) >= look.serving
-    now = measured(now, look)
-    now = replace(now, full=_from(now.full, look, look.serving >= now.replicas))
+    full = look.serving >= now.replicas
+    now = replace(measured(now, look), full=_from(now.full, look, full), refusal="" if full else look.refusal)
     least = _least(now, look) if known and now.needed else now.needed
     quiet = _from(now.quiet, look, least < now.needed)
     return replace(

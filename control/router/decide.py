@@ -64,7 +64,7 @@ def _deployment(deployment: Deployment, snapshot: Snapshot) -> _Outcome:
         digest=deployment.digest,
         wanted=wanted,
         ready={},
-        readings=readings_of(deployment.name, snapshot.traffic),
+        readings=readings_of(deployment.name, snapshot.traffic, deployment.judged),
         named=named,
         request=deployment.request,
     )

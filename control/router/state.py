@@ -11,6 +11,7 @@ from control.engine_report import EngineReport
 from control.kernel.ids import digest
 from control.kernel.placement import Placement
 from control.kernel.present import AppView
+from control.router.judgements import Scores
 from control.router.rollout_state import Release, Request
 from control.specs.autoscaling import AutoscalingSpec
 from control.specs.rollout import RolloutSpec
@@ -83,7 +84,7 @@ class Deployment:
     """A deployment as wanted, with what the store last said of it. `version` None means the latest.
 
     `replicas` carry all of its traffic, unless `autoscaling` finds how many do. `request` is what a person last asked
-    of its roll-out.
+    of its roll-out; `judged` has what judges outside said of each version.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Deployment:
     autoscaling: AutoscalingSpec | None = None
     sla: Sla = field(default_factory=Sla)
     request: Request | None = None
+    judged: Mapping[int, Scores] = field(default_factory=dict)
     status: Mapping[str, Any] = field(default_factory=dict)
 
     @property

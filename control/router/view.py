@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from control import engine_report
 from control.engine_report import EngineReport
@@ -11,6 +12,8 @@ from control.kernel.ids import TABLE_KIND, WAKE_PREFIX
 from control.kernel.placement import placement_of
 from control.kernel.present import Drive
 from control.kernel.store import Heartbeat, Object, Store
+from control.router.judgements import KIND as JUDGEMENT
+from control.router.judgements import Scores, scores_of
 from control.router.recent import Recent
 from control.router.rollout_state import Action, Request
 from control.router.state import Build, Deployment, Snapshot, Surroundings, Version
@@ -28,14 +31,21 @@ REQUEST_KIND = "RolloutRequest"
 def observe(store: Store, drive: Drive, surroundings: Surroundings, recent: Recent, now: float) -> Snapshot:
     apps = drive.apps()  # before the store: an application seen here was asked for by something stored
     live = frozenset(node.node_id for node in drive.nodes())
-    stored = store.list("Deployment", "ModelVersion", "Workload", REQUEST_KIND, TABLE_KIND)
+    stored = store.list("Deployment", "ModelVersion", "Workload", REQUEST_KIND, JUDGEMENT, TABLE_KIND)
     tables = [o for o in stored if o.kind == TABLE_KIND]
     requests = {o.spec["deployment"]: _request(o) for o in stored if o.kind == REQUEST_KIND}
+    judged: dict[str, dict[int, Scores]] = {}
+    for one in (o for o in stored if o.kind == JUDGEMENT):
+        judged.setdefault(one.spec["deployment"], {})[int(one.name.rpartition("@")[2])] = scores_of(one.spec)
     traffic = _traffic(store.heartbeats(BEAT_PREFIX))
     sources = {(o.spec["model"], o.spec["version"]): o.spec["source"] for o in stored if o.kind == "ModelVersion"}
     return Snapshot(
         now=now,
-        deployments=tuple(_deployment(o, requests.get(o.uid), sources) for o in stored if o.kind == "Deployment"),
+        deployments=tuple(
+            replace(_deployment(o, requests.get(o.uid), sources), judged=judged.get(o.uid, {}))
+            for o in stored
+            if o.kind == "Deployment"
+        ),
         versions=tuple(
             Version(
                 o.spec["model"], o.spec["version"], o.spec["source"], o.status.get("refuses", {}).get("production", "")
