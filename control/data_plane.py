@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from control import engine_report, traffic
+from control import device_load, engine_report, traffic
 from control.engine_report import EngineReport
 from control.kernel.clock import system_clock
 from control.kernel.home import Home
@@ -25,14 +25,14 @@ GONE_SECONDS = 600.0
 
 def read_gateway_table() -> bytes | None:
     """The gateway's table as JSON with its version, None before the first."""
-    found = _store().get(TABLE_KIND, TABLE_NAME)
+    found = store().get(TABLE_KIND, TABLE_NAME)
     return None if found is None else json.dumps({"version": found.generation, **found.spec}).encode()
 
 
 def read_engines() -> dict[str, tuple[EngineReport, float]]:
     """By application, what its replica said last and when, on the clock of the replica's own node."""
     found = {}
-    for beat in _store().heartbeats(engine_report.BEAT_PREFIX):
+    for beat in store().heartbeats(engine_report.BEAT_PREFIX):
         with suppress(ValueError):
             found[beat.actor.removeprefix(engine_report.BEAT_PREFIX)] = engine_report.parse(beat.body), beat.at
     return found
@@ -40,22 +40,22 @@ def read_engines() -> dict[str, tuple[EngineReport, float]]:
 
 def write_traffic(replica: str, body: Mapping[str, Any]) -> None:
     """A gateway replica's figures: `body` as `control.traffic.document` makes it."""
-    _store().beat(traffic.BEAT_PREFIX + replica, body, now=system_clock())
+    store().beat(traffic.BEAT_PREFIX + replica, body, now=system_clock())
 
 
 def write_engine(app: str, report: EngineReport) -> None:
-    _store().beat(engine_report.BEAT_PREFIX + app, engine_report.document(report), now=system_clock())
+    store().beat(engine_report.BEAT_PREFIX + app, engine_report.document(report), now=system_clock())
 
 
 def ask_to_wake(deployment: str) -> None:
     """Somebody waits for a deployment that was scaled to zero."""
-    _store().beat(WAKE_PREFIX + deployment, {}, now=system_clock())
+    store().beat(WAKE_PREFIX + deployment, {}, now=system_clock())
 
 
 @functools.cache
-def _store() -> Store:
+def store() -> Store:
     """Opened once by each replica, which may have a name that was never there before: those long gone are cleared."""
-    store = Store(Home.find().store_url)
-    for prefix in (traffic.BEAT_PREFIX, engine_report.BEAT_PREFIX, WAKE_PREFIX):
-        store.forget_beats(prefix, before=system_clock() - GONE_SECONDS)
-    return store
+    opened = Store(Home.find().store_url)
+    for prefix in (traffic.BEAT_PREFIX, engine_report.BEAT_PREFIX, device_load.BEAT_PREFIX, WAKE_PREFIX):
+        opened.forget_beats(prefix, before=system_clock() - GONE_SECONDS)
+    return opened

@@ -21,7 +21,7 @@ from actors.devices.driver import CutError
 from actors.devices.mig import Smi, create, destroy, nvidia_smi, slices_of
 from actors.devices.nvlink import links_between
 from actors.devices.xid import trouble_of
-from control.specs.inventory import CutOrder, DeviceReport, NodeReport
+from control.specs.inventory import CutOrder, DeviceLoad, DeviceReport, NodeReport
 
 QUIET_SECONDS = 300.0
 """A device with an XID error is healthy again when NVML answers every question about it, the driver wants no recovery,
@@ -134,13 +134,14 @@ class NvmlDriver:
             # Nobody ever told the name of some of these, as after a restart beside a broken device.
             devices += [DeviceReport(f"index-{index}", "", 0, trouble=said) for index, said in nameless.items()]
         links, interconnect = links_between(nvml, [handles.get(device.uuid) for device in devices])
-        return NodeReport(tuple(devices), links, interconnect, at=self._clock())
+        loads = tuple(self._load(uuid, handle) for uuid, handle in handles.items())
+        return NodeReport(tuple(devices), links, interconnect, at=self._clock(), loads=loads)
 
     def _device(self, uuid: str, handle: Any, was: DeviceReport | None) -> DeviceReport:
         """One device, each question for itself; what NVML does not say now is as it was."""
         nvml, ask = self._nvml, Asker(self._nvml)
         before = was or DeviceReport(uuid, "", 0)
-        memory, reserved = ask("memory", (before.memory, before.reserved), _memory, nvml, handle)
+        memory, reserved, _ = ask("memory", (before.memory, before.reserved, 0), _memory, nvml, handle)
         mig_now, _ = ask("MIG mode", (int(before.mig), 0), nvml.nvmlDeviceGetMigMode, handle)
         mig = mig_now == nvml.NVML_DEVICE_MIG_ENABLE
         uncorrected, volatile = nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
@@ -168,6 +169,14 @@ class NvmlDriver:
         if recovery:
             troubles.append(f"the driver wants {_RECOVERIES.get(recovery, f'recovery action {recovery}')}")
         return replace(device, trouble="; ".join((*self._xid_of(uuid, healthy=not troubles), *troubles)))
+
+    def _load(self, uuid: str, handle: Any) -> DeviceLoad:
+        """What is not told here is no trouble of the device: what matters of its health is asked for elsewhere."""
+        ask = Asker(self._nvml)
+        utilisation = ask("utilisation", None, _utilisation, self._nvml, handle)
+        memory: tuple[int, int, int] | None = ask("memory", None, _memory, self._nvml, handle)
+        total, _, used = memory or (None, None, None)
+        return DeviceLoad(uuid, utilisation, used, total)
 
     def _watch(self, uuid: str, handle: Any) -> None:
         if self._events is not None and uuid not in self._watched:
@@ -235,15 +244,20 @@ class NvmlDriver:
         return bool(now == self._nvml.NVML_DEVICE_MIG_ENABLE)
 
 
-def _memory(nvml: Any, handle: Any) -> tuple[int, int]:
-    """Total and reserved bytes."""
+def _utilisation(nvml: Any, handle: Any) -> float:
+    return float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100
+
+
+def _memory(nvml: Any, handle: Any) -> tuple[int, int, int]:
+    """Total, reserved and used bytes."""
     try:
         found = nvml.nvmlDeviceGetMemoryInfo(handle, nvml.nvmlMemory_v2)
     except nvml.NVMLError as error:
         if error.value != nvml.NVML_ERROR_FUNCTION_NOT_FOUND:
             raise
-        return nvml.nvmlDeviceGetMemoryInfo(handle).total, 0  # drivers before 510 do not tell what they keep
-    return found.total, found.reserved
+        found = nvml.nvmlDeviceGetMemoryInfo(handle)
+        return found.total, 0, found.used  # drivers before 510 do not tell what they keep
+    return found.total, found.reserved, found.used
 
 
 def _recovery(nvml: Any, handle: Any) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from control.specs.cluster import Cluster, Node
-from control.specs.deployment import Deployment
+from control.specs.deployment import Deployment, DeploymentSpec
 from control.specs.gpu_policy import ClusterPolicy, ConfigMap, MigRule, SharingConfig
 from control.specs.line import Line
 from control.specs.quantity import show_bytes, show_seconds
@@ -82,7 +82,7 @@ def _deployment(spec: Deployment) -> Line:
     wanted = spec.spec
     facts = [
         f"model {wanted.model}, version {wanted.version}",
-        f"{wanted.replicas} replicas of {wanted.devices} devices",
+        f"{_replicas(wanted)} replicas of {wanted.devices} devices",
         f"priority class {wanted.priority}",
     ]
     facts += _device_facts(wanted)
@@ -91,7 +91,12 @@ def _deployment(spec: Deployment) -> Line:
     if wanted.cpus:
         facts.append(f"{wanted.cpus:g} CPUs each")
     facts += [f"engine {name}={value}" for name, value in wanted.engine.items()]
+    facts += [f"adapter {one.name} (model {one.model}, version {one.version})" for one in wanted.adapters]
     return Line("deployment", spec.name, tuple(facts))
+
+
+def _replicas(spec: DeploymentSpec) -> str:
+    return str(spec.replicas) if spec.autoscaling is None else f"{spec.autoscaling.min} to {spec.autoscaling.max}"
 
 
 def _device_facts(ask: DeviceAsk) -> Iterable[str]:

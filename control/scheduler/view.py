@@ -21,6 +21,7 @@ from control.kernel.ids import (
 from control.kernel.present import Drive
 from control.kernel.store import Object, Store
 from control.scheduler.ask import wanted
+from control.scheduler.device_beats import DeviceBeats
 from control.scheduler.nodes import Cordon, Foreign, agents_wanted, excess_on, live_nodes
 from control.scheduler.rules import priorities_in, rules_of
 from control.scheduler.state import (
@@ -83,6 +84,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.foreign = Foreign()
+        self.device_beats = DeviceBeats()
         self._idle: dict[str, float] = {}
         self._unbound: dict[str, float] = {}
         self._seen: dict[str, tuple[Workload, Workload]] = {}
@@ -134,6 +136,7 @@ class Memory:
 def observe(store: Store, drive: Drive, now: float, devices: str, memory: Memory) -> Snapshot:
     """`devices` is the directory in which the agents of simulated nodes keep their devices."""
     groups, seen = drive.groups(), drive.nodes()  # before the store: what is seen here was asked for by what is stored
+    memory.device_beats.tell(store, seen, now)
     stored = store.list(*KINDS)
     before = stored_snapshot(stored, now, memory)
     clusters = [one for one in memory.read(_of(stored, "Cluster"), _cluster) if not isinstance(one, Broken)]

@@ -40,12 +40,27 @@ class DeviceReport:
 
 
 @dataclass(frozen=True)
+class DeviceLoad:
+    """How busy a GPU is, as NVML measures it; None is what it does not tell (of a device in MIG mode, how busy).
+
+    `utilisation` is the part of NVML's last sampling period (a second at most) in which a kernel ran, 0 to 1.
+    `memory_used` of `memory` bytes are in use, without what the driver keeps for itself.
+    """
+
+    uuid: str
+    utilisation: float | None
+    memory_used: int | None
+    memory: int | None
+
+
+@dataclass(frozen=True)
 class NodeReport:
     """One look at a node.
 
     `links` is device × device as `nvidia-smi topo -m` writes it ("X" on the diagonal), in the order of `devices`;
     `interconnect` sums it up: nvswitch, nvlink or pcie. `error` says why the driver as a whole could not be asked: the
-    devices are then the last that were known. `at`, in Unix seconds, is when the devices were seen.
+    devices are then the last that were known. `at`, in Unix seconds, is when the devices were seen. `loads` are those
+    that were measured then: none of a simulated device, nor of one that does not answer.
     """
 
     devices: tuple[DeviceReport, ...] = ()
@@ -53,6 +68,7 @@ class NodeReport:
     interconnect: str = ""
     error: str = ""
     at: float = 0.0
+    loads: tuple[DeviceLoad, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Replicas and workers of one lease part its devices among themselves."""
+"""Workers of one lease part its devices among themselves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.claim_part import SLOTS, claim_part
+from actors.claim_part import claim_part
 from actors.claims import DeviceInUse, claims_in, hold
 
 ME = "app.chat"
@@ -42,14 +42,6 @@ def test_one_too_many_is_refused_with_who_holds_what(tmp_path: Path) -> None:
         DeviceInUse, match=r"none of the 1 part\(s\) of app\.chat on this node is free: GPU-a is held by"
     ):
         claim_part(tmp_path, [["GPU-a"]], ME, wait_seconds=0)
-
-
-def test_shares_of_one_device_are_parts_of_their_own_and_no_whole_device_beside_them(tmp_path: Path) -> None:
-    parts = [["GPU-a"], ["GPU-a"], ["GPU-b"]]
-    for _ in parts:
-        claim_part(tmp_path, parts, ME, shares=SLOTS)
-    with pytest.raises(DeviceInUse):
-        claim_part(tmp_path, [["GPU-a"]], "app.other", wait_seconds=0)
 
 
 def test_a_node_on_which_the_lease_has_nothing_is_a_mistake(tmp_path: Path) -> None:

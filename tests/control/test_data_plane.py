@@ -28,9 +28,9 @@ from control.traffic import BEAT_PREFIX, Traffic, document, parse
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setenv("BIPLANE_HOME", str(tmp_path))
-    data_plane._store.cache_clear()
+    data_plane.store.cache_clear()
     yield Store(Home.find().store_url)
-    data_plane._store.cache_clear()
+    data_plane.store.cache_clear()
 
 
 def test_every_replica_has_its_last_reading(store: Store) -> None:

@@ -32,7 +32,10 @@ class Instance:
 
 @dataclass
 class Gpu:
-    """`links` has where each active NVLink ends: SWITCH, or a bus number. `errors`: function name → NVML error."""
+    """`links` has where each active NVLink ends: SWITCH, or a bus number. `errors`: function name → NVML error.
+
+    `busy` is in percent.
+    """
 
     uuid: str
     bus: int
@@ -43,6 +46,7 @@ class Gpu:
     ecc: int = 0
     row_failure: bool = False
     recovery: int = 0
+    busy: int = 0
     pids: list[int] = field(default_factory=list)
     errors: dict[str, int] = field(default_factory=dict)
     mig_stays_pending: bool = False
@@ -150,7 +154,14 @@ class FakeNvml:
 
     def nvmlDeviceGetMemoryInfo(self, handle: Gpu, version: int | None = None) -> Any:
         self._asked("nvmlDeviceGetMemoryInfo_v2" if version else "nvmlDeviceGetMemoryInfo", handle)
-        return _Record(total=81559 * MIB, reserved=551 * MIB) if version else _Record(total=81559 * MIB)
+        total, reserved, used = 81559 * MIB, 551 * MIB, 4096 * MIB
+        if version:
+            return _Record(total=total, reserved=reserved, used=used)
+        return _Record(total=total, used=used + reserved)
+
+    def nvmlDeviceGetUtilizationRates(self, handle: Gpu) -> Any:
+        self._asked("nvmlDeviceGetUtilizationRates", handle)
+        return _Record(gpu=handle.busy, memory=0)
 
     def nvmlDeviceGetPciInfo(self, handle: Gpu) -> Any:
         self._asked("nvmlDeviceGetPciInfo", handle)

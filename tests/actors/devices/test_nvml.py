@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.devices.nvml import QUIET_SECONDS, NvmlDriver
-from control.specs.inventory import DeviceReport
+from control.specs.inventory import DeviceLoad, DeviceReport
 from tests.fakes.clock import FakeClock
 from tests.fakes.nvml import MIB, SWITCH, FakeNvml, Gpu, Instance, dgx_h100, pci_devices, pynvml
 
@@ -47,6 +47,31 @@ def test_a_dgx_h100_is_seen_as_it_is(dgx: Machine) -> None:
     )
     assert found.interconnect == "nvswitch"
     assert found.links == tuple(tuple("X" if i == j else "NV18" for j in range(8)) for i in range(8))
+
+
+def test_how_busy_a_device_is_comes_with_the_report_as_nvml_measures_it(dgx: Machine) -> None:
+    dgx.gpus[2].busy = 83
+    loads = dgx.driver.report().loads
+    assert [load.uuid for load in loads] == [f"GPU-{index}" for index in range(8)]
+    assert loads[2] == DeviceLoad("GPU-2", 0.83, 4096 * MIB, 81559 * MIB)
+    assert loads[3].utilisation == 0.0
+
+
+@pytest.mark.parametrize("error", [pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_UNKNOWN])
+def test_what_a_device_does_not_tell_of_its_load_is_left_open_and_no_trouble(dgx: Machine, error: int) -> None:
+    dgx.gpus[0].mig = True
+    dgx.gpus[0].errors["nvmlDeviceGetUtilizationRates"] = error
+    found = dgx.driver.report()
+    assert found.loads[0] == DeviceLoad("GPU-0", None, 4096 * MIB, 81559 * MIB)
+    assert found.devices[0].trouble == ""
+
+
+def test_a_device_that_is_lost_has_no_load(dgx: Machine) -> None:
+    dgx.driver.report()
+    dgx.gpus[0].gone = True
+    found = dgx.driver.report()
+    assert [load.uuid for load in found.loads] == [f"GPU-{index}" for index in range(1, 8)]
+    assert len(found.devices) == 8
 
 
 def test_links_to_the_switches_that_went_down_count_for_the_pair(tmp_path: Path) -> None:
@@ -228,8 +253,9 @@ def test_every_error_of_one_device_is_its_own_trouble(dgx: Machine) -> None:
     dgx.driver.report()
     asked = {call for call in dgx.nvml.calls if call.startswith("nvmlDevice")} - {"nvmlDeviceGetCount"}
     shape = {"nvmlDeviceGetNvLinkState", "nvmlDeviceGetNvLinkRemoteDeviceType", "nvmlDeviceGetTopologyCommonAncestor"}
+    measured = {"nvmlDeviceGetUtilizationRates"}
     assert len(asked) > 10
-    for function in sorted(asked - shape):
+    for function in sorted(asked - shape - measured):
         dgx.gpus[4].errors = {function: pynvml.NVML_ERROR_IRQ_ISSUE}
         dgx.driver._watched.clear()
         found = dgx.driver.report()

@@ -44,6 +44,7 @@ def test_a_declared_node_is_reported_as_declared(file: Path) -> None:
     assert found.links[0] == ("X", "PIX", "SYS", "SYS")
     assert (found.interconnect, found.error) == ("pcie", "")
     assert found.at > 0
+    assert found.loads == (), "nothing measures what is not there"
 
 
 def test_what_was_cut_outlives_the_driver(file: Path) -> None:

@@ -271,16 +271,16 @@ def test_the_workload_of_a_step_runs_while_any_attempt_lives() -> None:
 
 def test_the_workload_of_an_application_runs_while_serve_shows_it() -> None:
     store, drive = stored(), FakeDrive(simulated_node())
-    put(store, "Workload", "app.chat.3.abcd", asking("app.chat.3.abcd"))
-    hold(store, "app.chat.3.abcd")
-    assert not the(look(store, drive), "app.chat.3.abcd").running
-    drive.turn_app("llm:chat:3:abcd:0000", AppState.ENDING)
-    assert the(look(store, drive), "app.chat.3.abcd").running
+    put(store, "Workload", "app.chat.3.abcd.0", asking("app.chat.3.abcd.0"))
+    hold(store, "app.chat.3.abcd.0")
+    assert not the(look(store, drive), "app.chat.3.abcd.0").running
+    drive.turn_app("llm:chat:3:abcd:0:0000", AppState.ENDING)
+    assert the(look(store, drive), "app.chat.3.abcd.0").running
 
 
 def test_serve_and_steps_are_not_looked_at_for_workloads_that_hold_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     store, drive = stored(WORKLOAD), FakeDrive(simulated_node())
-    put(store, "Workload", "app.chat.3.abcd", asking("app.chat.3.abcd"))
+    put(store, "Workload", "app.chat.3.abcd.0", asking("app.chat.3.abcd.0"))
     for name in ("apps", "actors"):
         monkeypatch.setattr(drive, name, lambda *_: pytest.fail("it looked"))
     assert len(look(store, drive).workloads) == 2
