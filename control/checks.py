@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from control.installed_engine import installed_arguments
+from control.checks_deployment import deployment_faults, deployment_notes, room_faults
 from control.kernel.store import Object
 from control.pipeline.compile import check, graph_of
 from control.pipeline.dag import Task
 from control.pipeline.request import PRIORITY_LABEL, QUEUE_LABEL
 from control.pipeline.templates import GPU_COUNT_MIN, Table, table_with
-from control.registry.admission import version_faults
 from control.registry.view import KINDS
 from control.scheduler import state
 from control.scheduler.ask import refusals_when_empty, wanted
@@ -31,7 +30,6 @@ from control.specs.base import Manifest
 from control.specs.cluster import Cluster
 from control.specs.deployment import Deployment
 from control.specs.document import Document
-from control.specs.engine import engine_faults, without_effect_on_cpu
 from control.specs.gateway import GatewayFile
 from control.specs.gpu_policy import ClusterPolicy, ConfigMap
 from control.specs.problem import Fault, Loc, Problem, SpecError, nearest, one_of
@@ -54,7 +52,8 @@ class Ask:
 class Surroundings:
     """What documents are checked against: what is stored, with the documents themselves in place of it.
 
-    `started` says whether there is a plane; `nodes` are known, `sites` those that are declared too.
+    `started` says whether there is a plane; `nodes` are known, `sites` those that are declared too. With `force` a
+    change may take the place of a roll-out that goes on.
     """
 
     started: bool
@@ -64,10 +63,14 @@ class Surroundings:
     config_maps: tuple[ConfigMap, ...] = ()
     sites: tuple[Site, ...] = ()
     versions: tuple[Object, ...] = ()
-    """What is known of models: their versions, and what people decided about them."""
+    """What is known of models: their versions, what people decided about them, and the deployments as stored."""
+    deployments: tuple[Deployment, ...] = ()
+    force: bool = False
 
     @staticmethod
-    def of(documents: Iterable[Document], stored: Iterable[Object], *, started: bool) -> Surroundings:
+    def of(
+        documents: Iterable[Document], stored: Iterable[Object], *, started: bool, force: bool = False
+    ) -> Surroundings:
         stored = tuple(stored)
         specs = {(one.kind, one.name): spec for one in stored if (spec := _read(one)) is not None}
         specs |= {(document.kind, document.name): document.spec for document in documents}
@@ -81,6 +84,8 @@ class Surroundings:
             nodes=nodes,
             rules=rules_of(policies, config_maps, [spec for spec in specs.values() if isinstance(spec, Queue)]),
             config_maps=config_maps,
+            deployments=tuple(spec for spec in specs.values() if isinstance(spec, Deployment)),
+            force=force,
             sites=sites_of(nodes, [spec for spec in specs.values() if isinstance(spec, Cluster)]),
         )
 
@@ -95,6 +100,7 @@ _MODELS: Mapping[str, type[Manifest]] = {
     "ClusterPolicy": ClusterPolicy,
     "ConfigMap": ConfigMap,
     "Cluster": Cluster,
+    "Deployment": Deployment,
     "Queue": Queue,
 }
 """The kinds that others are checked against."""
@@ -140,12 +146,27 @@ def asks_of(document: Document, steps: Table) -> list[Ask]:
         case Workload() as spec:
             return [_ask(document, spec.spec)]
         case Deployment() as spec:
-            return [_ask(document, spec.spec.workload)]
+            return [_ask(document, spec.spec.together(_fewest(spec)))]
         case Workflow() as spec:
             tasks = graph_of(spec, steps).tasks
             return [Ask(task.path, wanted("", _task(task, spec))) for task in tasks if task.needs_lease]
         case _:
             return []
+
+
+def _fewest(deployment: Deployment) -> int:
+    scaling = deployment.spec.autoscaling
+    return max(1, scaling.min) if scaling else deployment.spec.replicas
+
+
+def _beyond(document: Document, deployment: Deployment, around: Surroundings) -> Iterator[Fault]:
+    """Replicas that its autoscaling may ask for, or that should stand by, and that can never be had."""
+    spec = deployment.spec
+    most = spec.most + spec.sla.spares
+    asked = _ask(document, spec.together(most)).workload
+    if most > _fewest(deployment) and (never := refusals_when_empty(asked, around.nodes, around.rules.layouts)):
+        path: Loc = ("spec", "sla", "spares") if spec.sla.spares else ("spec", "autoscaling", "max")
+        yield Fault(path, f"{_size(asked)} can never be had: {'; '.join(never)}")
 
 
 def _ask(document: Document, spec: WorkloadSpec) -> Ask:
@@ -182,12 +203,9 @@ def _meaning(document: Document, around: Surroundings) -> Iterator[Fault]:
             yield from _names(("spec", "priority_class"), spec.spec.priority, "priority class", classes)
             yield from _names(("spec", "queue"), spec.spec.queue, "queue", queues)
             if isinstance(spec, Deployment):
-                wanted = None if spec.spec.version == "latest" else spec.spec.version
-                yield from version_faults(spec.spec.model, wanted, ("spec", "version"), around.versions)
-                for index, arm in enumerate(spec.spec.rollout.arms):
-                    at: Loc = ("spec", "rollout", "arms", index, "version")
-                    yield from version_faults(spec.spec.model, arm.version, at, around.versions)
-                yield from engine_faults(spec.spec.engine, installed_arguments(), ("spec", "engine"))
+                others = [one for one in around.deployments if one.name != spec.name]
+                known = around.versions
+                yield from deployment_faults(spec, others, known, started=around.started, force=around.force)
         case ClusterPolicy() as spec:
             yield from sharing_faults(spec, around.config_maps)
         case ConfigMap() as spec:
@@ -210,10 +228,9 @@ def _notes(document: Document, around: Surroundings) -> Iterator[Fault]:
     match document.spec:
         case ClusterPolicy() as spec:
             yield from sharing_note(spec, around.config_maps)
-        case Deployment() as spec if any(node.simulated for node in around.nodes):
-            for name in without_effect_on_cpu(spec.spec.engine):
-                found = f"{name} has no effect on a simulated device: it computes on the CPU"
-                yield Fault(("spec", "engine", name), found)
+        case Deployment() as spec:
+            yield from deployment_notes(spec, around.versions, around.nodes)
+            yield from _beyond(document, spec, around)
         case Queue() as spec if around.devices is not None:
             yield from overcommitment(spec.name, {queue.name: queue for queue in around.rules.queues}, around.devices)
     if around.nodes:
@@ -227,7 +244,7 @@ def _notes(document: Document, around: Surroundings) -> Iterator[Fault]:
 
 
 def _capacity(document: Document, around: Surroundings, idle: Quotas) -> Iterator[Fault]:
-    """What could never be granted, although everybody else had left."""
+    """What could never be granted, although everybody else had left, or not be used."""
     for ask in asks_of(document, around.steps):
         workload, sharing = ask.workload, around.rules.sharing
         size = _size(workload)
@@ -245,6 +262,8 @@ def _capacity(document: Document, around: Surroundings, idle: Quotas) -> Iterato
             near = nearest(asked[0], models) if asked and not workload.models & models else None
             path = ask.path if near is None else ("spec", "gpu_models", 0)
             yield Fault(path, f"{size} can never be had: {'; '.join(never)}", nearest=near)
+        elif isinstance(document.spec, Deployment):
+            yield from room_faults(document.spec, around.versions, around.nodes)
 
 
 def _size(workload: state.Workload) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from control import deletion
 from control.checks import Surroundings, check_documents
 from control.explain import Finding, explain
 from control.health import Health, health_of
@@ -21,16 +22,17 @@ from control.kernel.bell import ring
 from control.kernel.clock import Clock, system_clock
 from control.kernel.database import shown
 from control.kernel.home import Home, Settings
-from control.kernel.ids import run_name
+from control.kernel.ids import DOMAINS, WAKE_PREFIX, run_name
 from control.kernel.plan import PutSpec, Record, Remove
 from control.kernel.store import Conflict, Event, Heartbeat, Object, Store
+from control.preflight import Refused
 from control.preview import Preview, preview
+from control.registry.view import KINDS
 from control.router.rollout_state import Action
 from control.router.view import REQUEST_KIND
 from control.scheduler.occupancy import Occupancy
 from control.specs.document import Document
 from control.specs.problem import Problem, nearest
-from control.traffic import BEAT_PREFIX
 
 FOLLOW_SECONDS = 0.2
 _SETTLED = {"Succeeded": True, "Failed": False, "Cancelled": False, "Ready": True, "Leased": True}
@@ -145,13 +147,14 @@ class Client:
     def exists(self) -> bool:
         return self.home.settings_file.exists()
 
-    def apply(self, documents: Sequence[Document], *, dry_run: bool = False) -> Result:
+    def apply(self, documents: Sequence[Document], *, dry_run: bool = False, force: bool = False) -> Result:
         """Make the documents what is wanted, all or none. Raises SpecError, NoPlane.
 
-        A dry run needs no plane, writes nothing and looks nothing up outside the files.
+        A dry run needs no plane, writes nothing and looks nothing up outside the files. With `force` a deployment's
+        change takes the place of a roll-out that goes on, which is refused otherwise.
         """
         stored = self.store.list() if self.exists or not dry_run else ()
-        around = Surroundings.of(documents, stored, started=self.exists)
+        around = Surroundings.of(documents, stored, started=self.exists, force=force)
         warnings = check_documents(documents, around)
         known = {(o.kind, o.name): o.spec for o in stored}
         specs = [(document.kind, document.name, document.spec.model_dump(mode="json")) for document in documents]
@@ -185,11 +188,17 @@ class Client:
             raise NotFound(f"there is no {kind} {name!r}" + (f"; did you mean {close!r}?" if close else ""))
         return found
 
-    def delete(self, kind: str, name: str, *, dry_run: bool = False) -> Object:
-        """Want it no more: what it started is ended by its domain. Raises NotFound, NotDeletable."""
+    def delete(self, kind: str, name: str, *, dry_run: bool = False, drain: bool = False) -> Object:
+        """Want it no more: what it started is ended by its domain, and no request that has begun is cut off.
+
+        Raises NotFound, NotDeletable; and Refused where it has traffic, unless that is to be drained.
+        """
         (found,) = self.get(kind, name)
         if kind not in WANTED_KINDS:
-            raise NotDeletable(f"{kind} {name} is observed; it goes when what it shows goes")
+            raise NotDeletable(deletion.observed(found, self.store.list(*KINDS)))
+        used = deletion.in_use(found, self.store.heartbeats(WAKE_PREFIX), self._clock())
+        if used and not drain:
+            raise Refused(f"{used}; --drain deletes it all the same, when the requests that it has are answered")
         if not dry_run:
             self.commit(Remove(kind=kind, name=name, event="Deleted", reason="asked for"))
         return found
@@ -335,7 +344,7 @@ class Client:
         return health_of(stored, self.store.heartbeats(), held, stale=STALE_SECONDS, now=self._clock())
 
     def status(self) -> Status:
-        beats = tuple(beat for beat in self.store.heartbeats() if not beat.actor.startswith(BEAT_PREFIX))
+        beats = tuple(beat for beat in self.store.heartbeats() if beat.actor in DOMAINS)
         now = self._clock()
         return Status(
             home=str(self.home.path),

@@ -11,7 +11,7 @@ from transformers import GenerationConfig
 
 from train_jobs.receipt import finished, sync, write_receipt
 
-WEIGHTS = "model.safetensors"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def write_model(directory: Path, model: Any, tokenizer: Any) -> None:

@@ -15,8 +15,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
+from control.specs.footprint import ModelFacts
 from control.specs.step import StepRequest
-from train_jobs.model_dir import WEIGHTS
+from train_jobs.model_dir import CONFIG, WEIGHTS
 from train_jobs.parameters import Parameters
 from train_jobs.receipt import RECEIPT, finished, sha256_of, write_receipt
 from train_jobs.tracking import KEY, quoted
@@ -84,7 +85,8 @@ def create_version(client: MlflowClient, name: str, run_id: str, tags: dict[str,
 
 
 def tags_of(client: MlflowClient, request: StepRequest, parameters: Parameters, model_dir: Path) -> dict[str, str]:
-    """What a version says about itself: which step made it, how good it is, on which data, which weights."""
+    """What a version says about itself: which step made it, how good it is, on which data, which weights, and what
+    serving them takes."""
     known = client.get_run(parameters.text("run-id")).data.tags
     described = json.loads((model_dir / RECEIPT).read_text(encoding="utf-8"))["files"]
     files = {file: (about["bytes"], about["sha256"]) for file, about in described.items()}
@@ -95,6 +97,7 @@ def tags_of(client: MlflowClient, request: StepRequest, parameters: Parameters, 
         "weights-sha256": sha256_of(model_dir / WEIGHTS),
         "biplane.bytes": str(sum(size for size, _ in files.values())),
         "biplane.files": json.dumps(files),
+        **ModelFacts.of(json.loads((model_dir / CONFIG).read_text(encoding="utf-8")), files[WEIGHTS][0]).tags,
     }
     if least := parameters.optional("min-accuracy"):
         passed = float(tags["accuracy"] or 0) > float(least)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,6 +19,8 @@ from control.specs.deployment import Deployment
 MAX_ATTEMPTS = 5
 """How often a step whose process vanished is started in all. A step that fails by itself is not repeated, and one
 that had to give its devices back is started as often as that happens."""
+LENGTH_OF_NEW = "256"
+"""Tokens of a sequence where neither the task nor a deployment that is there says how many."""
 START_SECONDS = 60.0
 """How long an attempt may be asked for in vain, where nobody says what keeps it from beginning."""
 
@@ -85,7 +88,7 @@ def _running(task: Task, status: TaskStatus, tasks: Mapping[str, TaskStatus], ru
     step = _step(task, status, run, snapshot)
     placement = snapshot.placements.get(run.step(task.name).workload)
     tenure = tenure_of(task, status, placement)
-    if (outcome := _outcome(step, tenure, task, tasks, run)) is not None:
+    if (outcome := _outcome(step, tenure, task, tasks, run, snapshot)) is not None:
         return outcome
     if tenure is Tenure.ENDED:
         return Progress(TaskEvent.EVICTED, "its lease has ended; it goes on where it gets devices")
@@ -108,7 +111,7 @@ def _evicting(
     """Its devices go back when its actor is gone; what it finished before that counts."""
     step = _step(task, status, run, snapshot)
     tenure = tenure_of(task, status, snapshot.placements.get(run.step(task.name).workload))
-    if (outcome := _outcome(step, tenure, task, tasks, run)) is not None:
+    if (outcome := _outcome(step, tenure, task, tasks, run, snapshot)) is not None:
         return outcome
     if step.state is StepState.RUNNING or str(run.step(task.name, status.attempt)) in snapshot.actors:
         return Progress(None, status.reason)
@@ -119,7 +122,9 @@ def _step(task: Task, status: TaskStatus, run: Run, snapshot: Snapshot) -> StepV
     return snapshot.steps.get(str(run.step(task.name, status.attempt)), StepView(StepState.ABSENT))
 
 
-def _outcome(step: StepView, tenure: Tenure, task: Task, tasks: Mapping[str, TaskStatus], run: Run) -> Progress | None:
+def _outcome(
+    step: StepView, tenure: Tenure, task: Task, tasks: Mapping[str, TaskStatus], run: Run, snapshot: Snapshot
+) -> Progress | None:
     """What the step's receipt says; None while there is none that counts.
 
     A step that fails when its devices are gone has not failed by itself.
@@ -128,7 +133,7 @@ def _outcome(step: StepView, tenure: Tenure, task: Task, tasks: Mapping[str, Tas
         case StepState.FAILED if tenure is not Tenure.ENDED:
             return Progress(TaskEvent.BROKE, step.error)
         case StepState.SUCCEEDED if task.type.deploys:
-            return _deploy(task, tasks, run, step.outputs)
+            return _deploy(task, tasks, run, snapshot, step.outputs)
         case StepState.SUCCEEDED:
             said = ", ".join(f"{key}={value}" for key, value in step.outputs.items())
             return Progress(TaskEvent.DONE, said or "done", step.outputs)
@@ -143,24 +148,21 @@ def _lost(status: TaskStatus, why: str, error: str) -> Progress:
     return Progress(TaskEvent.SPENT, f"its process was lost {MAX_ATTEMPTS} times{because}")
 
 
-def _deploy(task: Task, tasks: Mapping[str, TaskStatus], run: Run, outputs: Mapping[str, str]) -> Progress:
-    """The registered version becomes the deployment of its model's name, in the same commit as the new state."""
+def _deploy(
+    task: Task, tasks: Mapping[str, TaskStatus], run: Run, snapshot: Snapshot, outputs: Mapping[str, str]
+) -> Progress:
+    """The registered version becomes the deployment of its model's name, in the same commit as the new state.
+
+    Of a deployment that there is already only the version changes, and what the task was given of it. It waits while
+    a roll-out of it goes on: two at once would leave nobody knowing what is compared with what.
+    """
     model, version = outputs["model"], int(outputs["version"])
-    parameters = parameters_of(run, task, tasks)
+    view = snapshot.deployments.get(model)
+    if view is not None and view.rolling and view.wanted != version:
+        return Progress(None, f"version {version} of {model} waits: {view.rolling}")
     try:
-        spec = Deployment.model_validate(
-            {
-                "apiVersion": "biplane/v1",
-                "kind": "Deployment",
-                "metadata": {"name": model},
-                "spec": {
-                    "model": model,
-                    "version": version,
-                    "replicas": int(parameters["replicas"]),
-                    "engine": {"max_model_len": int(parameters["max-model-len"])},
-                },
-            }
-        ).model_dump(mode="json")
+        document = _document(model, version, parameters_of(run, task, tasks), view.document if view else None)
+        spec = Deployment.model_validate(document).model_dump(mode="json")
     except ValidationError as error:
         return Progress(TaskEvent.BROKE, f"its deployment cannot be: {error.errors()[0]['msg']}")
     except ValueError as error:
@@ -173,6 +175,24 @@ def _deploy(task: Task, tasks: Mapping[str, TaskStatus], run: Run, outputs: Mapp
         {**outputs, "deployment": model},
         Plan((record,)),
     )
+
+
+def _document(
+    model: str, version: int, parameters: Mapping[str, str], before: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The deployment that the parameters ask for, as a change of the one `before`. Raises ValueError where that is one
+    of another model."""
+    new = {"apiVersion": "biplane/v1", "kind": "Deployment", "metadata": {"name": model}, "spec": {"model": model}}
+    document: Mapping[str, Any] = before or new
+    spec = {**document["spec"], "version": version}
+    if spec["model"] != model:
+        raise ValueError(f"deployment {model} serves another model, {spec['model']}")
+    if replicas := parameters["replicas"]:
+        spec["replicas"] = int(replicas)
+    length = parameters["max-model-len"] or ("" if before else LENGTH_OF_NEW)
+    if length:
+        spec["engine"] = {**spec.get("engine", {}), "max_model_len": int(length)}
+    return {**document, "spec": spec}
 
 
 def _deploying(status: TaskStatus, snapshot: Snapshot) -> Progress:

@@ -190,12 +190,17 @@ class Run:
 
 @dataclass(frozen=True)
 class DeploymentView:
-    """A deployment as stored: the version wanted (None: the latest), its phase, the reason, who takes traffic."""
+    """A deployment as stored: the version wanted (None: the latest), its phase, the reason, who takes traffic.
+
+    `document` is what a person wrote; `rolling` says how far a roll-out is, empty where none goes on.
+    """
 
     wanted: int | None
     phase: str
     reason: str
     versions: frozenset[int]
+    document: Mapping[str, Any] = field(default_factory=dict)
+    rolling: str = ""
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,7 @@ _EVALUATE = StepType(
     outputs=("accuracy", "correct", "total"),
 )
 
+# What is not given stays as the deployment has it; a new one gets defaults of its own.
 _DEPLOY = StepType(
     name="deploy-model",
     entrypoint="train_jobs.register:main",
@@ -124,8 +125,8 @@ _DEPLOY = StepType(
         Parameter("run-id", upstream=True),
         Parameter("accuracy", "", upstream=True),
         Parameter("model-name", "{{workflow.name}}", form="label"),
-        Parameter("replicas", "1", form="count"),
-        Parameter("max-model-len", "256", form="count"),
+        Parameter("replicas", "", form="count"),
+        Parameter("max-model-len", "", form="count"),
         Parameter("min-accuracy", ""),
     ),
     outputs=("model", "version", "source", "path", "deployment"),

@@ -21,6 +21,7 @@ from control.pipeline.state import (
     Workflow,
 )
 from control.pipeline.templates import Table, table_with
+from control.rolling import Rolling
 from control.specs.step_template import StepTemplate
 from control.specs.workflow import Workflow as WorkflowDocument
 
@@ -79,15 +80,15 @@ def run_of(stored: Object, table: Table) -> Run:
 
 
 def _deployment(stored: Object) -> DeploymentView:
-    """A status that speaks of an earlier generation says nothing of this one."""
+    """A status that speaks of an earlier generation says nothing of this one, but for the roll-out that goes on."""
     current = stored.status.get("generation") == stored.generation
     version = stored.spec["spec"]["version"]
-    wanted = None if version == "latest" else version
-    if not current:
-        return DeploymentView(wanted, "", "the router has not looked at it yet", frozenset())
+    rolling = Rolling.of(stored.status)
     return DeploymentView(
-        wanted=wanted,
-        phase=stored.status["phase"],
-        reason=stored.status["reason"],
-        versions=frozenset(arm["version"] for arm in stored.status["arms"]),
+        wanted=None if version == "latest" else version,
+        phase=stored.status["phase"] if current else "",
+        reason=stored.status["reason"] if current else "the router has not looked at it yet",
+        versions=frozenset(arm["version"] for arm in stored.status["arms"]) if current else frozenset(),
+        document=stored.spec,
+        rolling="" if rolling is None else str(rolling),
     )

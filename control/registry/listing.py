@@ -110,7 +110,8 @@ def _text(value: Any) -> str | None:
 
 def _place(use: Use, deployment: Object) -> Place:
     if use.stage.answers:
-        arms = [arm for arm in deployment.status.get("arms", ()) if arm["version"] == use.version]
+        own = use.model == deployment.spec["spec"]["model"]
+        arms = [arm for arm in deployment.status.get("arms", ()) if not own or arm["version"] == use.version]
         return Place(use.deployment, use.role, round(sum(arm.get("weight", 1.0) for arm in arms), 4))
     return Place(use.deployment, use.role, None)
 

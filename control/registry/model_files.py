@@ -16,14 +16,18 @@ from typing import Any
 
 CONFIG, INDEX, SINGLE = "config.json", "model.safetensors.index.json", "model.safetensors"
 TOKENIZER_CONFIG = "tokenizer_config.json"
+ADAPTER_CONFIG, ADAPTER = "adapter_config.json", "adapter_model.safetensors"
+MODULES = "modules.json"
+"""Of sentence-transformers: what its vectors pass through, each with a folder of its own."""
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
-JSON_FILES = (CONFIG, INDEX, TOKENIZER_CONFIG)
+JSON_FILES = (CONFIG, INDEX, TOKENIZER_CONFIG, ADAPTER_CONFIG, MODULES)
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
 """Weights that run code when loaded, or that no engine here reads."""
 TOKENIZERS = (
     ("tokenizer.json",),
     ("tokenizer.model",),
     ("spiece.model",),
+    ("sentencepiece.bpe.model",),
     ("vocab.json", "merges.txt"),
     ("vocab.txt",),
 )
@@ -33,6 +37,13 @@ BITS = {
 }  # fmt: skip
 _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|tok_embeddings)\.weight$")
 _LAYER = re.compile(r"(^|\.)(layers|h|blocks|layer)\.(\d+)\.")
+_EMBEDS = re.compile(r"((?<!LMHead)Model|ForMaskedLM|ForTextEncoding)$")
+"""Architectures whose answers are vectors."""
+_PLAIN = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
+"""Architectures all of whose layers have the shapes that their configuration says plainly."""
+_NO_TEMPLATE = (
+    "there is no chat template; give one with --chat-template FILE, or say --no-chat for a model that only completes"
+)
 _SHOWN = 3
 
 
@@ -64,8 +75,15 @@ class Listing:
     headers: Mapping[str, Header]
 
     @property
+    def is_adapter(self) -> bool:
+        """Whether it holds an adapter of a model instead of a model."""
+        return ADAPTER_CONFIG in self.sizes and CONFIG not in self.sizes
+
+    @property
     def weights(self) -> tuple[str, ...]:
-        """The files of weights that belong to the model: one, or the shards of its index."""
+        """The files of weights that belong to the model: one, or the shards of its index; or an adapter's."""
+        if self.is_adapter:
+            return (ADAPTER,) if ADAPTER in self.sizes else ()
         if INDEX in self.sizes:
             index = self.documents.get(INDEX)
             named = index.get("weight_map", {}) if isinstance(index, dict) else {}
@@ -74,13 +92,17 @@ class Listing:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """What is registered: everything but hidden files and weights of other forms, and of those only `weights`."""
+        """What is registered: everything but hidden files and weights of other forms, and of those only `weights` and
+        what is in the folders of its modules."""
+        modules = self.documents.get(MODULES)
+        paths = [one.get("path") for one in modules if isinstance(one, dict)] if isinstance(modules, list) else []
+        folders = tuple(f"{path}/" for path in paths if path)
         return tuple(
             name
             for name in sorted(self.sizes)
             if not name.lower().endswith(PICKLED)
             and not any(part.startswith(".") for part in name.split("/"))
-            and (not name.endswith(".safetensors") or name in self.weights)
+            and (not name.endswith(".safetensors") or name in self.weights or name.startswith(folders))
         )
 
 
@@ -98,12 +120,31 @@ def parse_header(raw: Any, length: int) -> Header:
 
 
 def refusals(listing: Listing, *, chat: bool) -> tuple[str, ...]:
-    """Everything that keeps the directory from being served; empty when nothing does. With `chat`, a chat template
-    is needed."""
+    """Everything that keeps the directory from being served as a model; empty when nothing does. With `chat`, a chat
+    template is needed, unless it embeds."""
     found = [*_config(listing), *_weights(listing)]
     if not found:
         found += _shapes(listing)
-    return (*found, *_tokenizer(listing), *(_template(listing) if chat else ()))
+    silent = chat and not chats(listing) and not embeds(listing)
+    return (*found, *_tokenizer(listing), *((_NO_TEMPLATE,) if silent else ()))
+
+
+def embeds(listing: Listing) -> bool:
+    """Whether its answers are vectors: it pools, or its architecture has no head that makes text."""
+    modules, config = listing.documents.get(MODULES), listing.documents.get(CONFIG)
+    if isinstance(modules, list) and any(
+        ".Pooling" in str(one.get("type")) for one in modules if isinstance(one, dict)
+    ):
+        return True
+    named = config.get("architectures") if isinstance(config, dict) else None
+    return isinstance(named, list) and any(_EMBEDS.search(str(one)) for one in named)
+
+
+def chats(listing: Listing) -> bool:
+    """Whether it has a chat template."""
+    told = listing.documents.get(TOKENIZER_CONFIG)
+    inside = isinstance(told, dict) and bool(told.get("chat_template"))
+    return inside or any(name in listing.sizes for name in TEMPLATES)
 
 
 def _config(listing: Listing) -> Iterator[str]:
@@ -121,16 +162,17 @@ def _weights(listing: Listing) -> Iterator[str]:
         if INDEX in listing.sizes:
             yield f'{INDEX} has no "weight_map" that names files'
         elif others:
-            yield f"its weights are {_some(others)}; only safetensors are taken"
+            yield f"its weights are {some(others)}; only safetensors are taken"
         else:
             yield f"there are no weights; expected {SINGLE}, or {INDEX} with its files"
     for name in listing.weights:
-        yield from _file(name, listing)
+        yield from file_faults(name, listing)
     if not any(name not in listing.headers or listing.headers[name].fault for name in listing.weights):
         yield from _index(listing)
 
 
-def _file(name: str, listing: Listing) -> Iterator[str]:
+def file_faults(name: str, listing: Listing) -> Iterator[str]:
+    """What is wrong with one file of weights: missing, cut short, or with tensors that are not what they say."""
     if name not in listing.sizes:
         yield f"{INDEX} names {name}, which is missing"
         return
@@ -156,7 +198,7 @@ def _index(listing: Listing) -> Iterator[str]:
     named = listing.documents[INDEX]["weight_map"]
     absent = sorted(name for name, file in named.items() if name not in listing.headers[file].tensors)
     if absent:
-        yield f"{INDEX} names {_some(absent)}, which the files do not hold"
+        yield f"{INDEX} names {some(absent)}, which the files do not hold"
 
 
 def _tokenizer(listing: Listing) -> Iterator[str]:
@@ -183,22 +225,39 @@ def _shapes(listing: Listing) -> Iterator[str]:
         for name, tensor in islice(embeddings, 1):
             if all(isinstance(size, int) for size in expected) and list(tensor.shape) != expected:
                 yield f"{name} has shape {list(tensor.shape)} where {CONFIG} says {expected} (vocab_size, hidden_size)"
+                return
+        if _PLAIN.intersection(config.get("architectures", ())):
+            yield from islice(_plain_shapes(tensors, text), 1)
     layers = {int(found[3]) for name in tensors if (found := _LAYER.search(name))}
     wanted = text.get("num_hidden_layers")
     if layers and isinstance(wanted, int) and (missing := sorted(set(range(wanted)) - layers)):
-        yield f"{CONFIG} says {wanted} layers, and there are no weights of layer {_some(list(map(str, missing)))}"
+        yield f"{CONFIG} says {wanted} layers, and there are no weights of layer {some(list(map(str, missing)))}"
 
 
-def _template(listing: Listing) -> Iterator[str]:
-    told = listing.documents.get(TOKENIZER_CONFIG)
-    inside = isinstance(told, dict) and told.get("chat_template")
-    if not inside and not any(name in listing.sizes for name in TEMPLATES):
-        yield (
-            "there is no chat template; give one with --chat-template FILE, or say --no-chat for a model that only "
-            "completes or embeds"
-        )
+def _plain_shapes(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> Iterator[str]:
+    """Matrices of a plain decoder that are not of the shape that the configuration gives them, by their names."""
+    hidden, heads = config.get("hidden_size"), config.get("num_attention_heads")
+    if not isinstance(hidden, int) or not isinstance(heads, int) or not heads:
+        return
+    size = config.get("head_dim") or hidden // heads
+    inner, queries = config.get("intermediate_size"), heads * size
+    pairs = (config.get("num_key_value_heads") or heads) * size
+    wanted = {
+        "self_attn.q_proj": (queries, hidden),
+        "self_attn.k_proj": (pairs, hidden),
+        "self_attn.v_proj": (pairs, hidden),
+        "self_attn.o_proj": (hidden, queries),
+        "mlp.gate_proj": (inner, hidden),
+        "mlp.up_proj": (inner, hidden),
+        "mlp.down_proj": (hidden, inner),
+    }
+    for name, tensor in sorted(tensors.items()):
+        shape = next((shape for part, shape in wanted.items() if name.endswith(f".{part}.weight")), tensor.shape)
+        if None not in shape and tensor.shape != shape:
+            yield f"{name} has shape {list(tensor.shape)} where {CONFIG} makes it {list(shape)}"
 
 
-def _some(names: Collection[str]) -> str:
+def some(names: Collection[str]) -> str:
+    """The first few of them, and how many more there are."""
     shown = ", ".join(islice(names, _SHOWN))
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -27,9 +27,23 @@ def observe(store: Store, catalogue: Catalogue, now: float) -> Snapshot:
 
 def uses_of(stored: Iterable[Object]) -> Iterator[Use]:
     """What the deployments among the objects do with versions now, and what a roll-out is about to do."""
+    stored = tuple(stored)
     for one in stored:
         if one.kind == "Deployment":
             yield from _uses(one)
+            yield from _adapter_uses(one, stored)
+
+
+def deployable(model: str, version: int | None, stored: Iterable[Object]) -> Object | None:
+    """The version that a deployment gets: the one it names, or (None) the newest that may answer users."""
+    found = [
+        o
+        for o in stored
+        if o.kind == "ModelVersion"
+        and o.spec["model"] == model
+        and (o.spec["version"] == version if version is not None else not _barred(o))
+    ]
+    return max(found, key=lambda o: int(o.spec["version"]), default=None)
 
 
 def rulings(stored: Iterable[Object], kind: str) -> Mapping[str, Ruling]:
@@ -66,3 +80,18 @@ def _uses(deployment: Object) -> Iterator[Use]:
         if version is None or version in (*taking, *shadows):
             continue
         yield Use(deployment.name, model, version, Stage.REGISTERED)
+
+
+def _barred(version: Object) -> bool:
+    return Stage.PRODUCTION.value in version.status.get("refuses", {})
+
+
+def _adapter_uses(deployment: Object, stored: Iterable[Object]) -> Iterator[Use]:
+    """Adapters answer while the deployment that serves them does."""
+    answers = any(arm.get("weight", 1) > 0 for arm in deployment.status.get("arms", ()))
+    for adapter in deployment.spec["spec"].get("adapters", ()):
+        number = None if adapter["version"] == "latest" else adapter["version"]
+        found = deployable(adapter["model"], number, stored)
+        if found is not None:
+            stage = Stage.PRODUCTION if answers else Stage.REGISTERED
+            yield Use(deployment.name, adapter["model"], found.spec["version"], stage)

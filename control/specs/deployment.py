@@ -6,10 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, JsonValue, ValidationError, model_validator
 
-from control.specs.base import Filled, Manifest
+from control.specs.autoscaling import AutoscalingSpec
+from control.specs.base import Filled, Items, Manifest, Name, Spec, named_once
 from control.specs.problem import refuse, show
 from control.specs.quantity import MOST, Bytes, Cpus
 from control.specs.rollout import RolloutSpec
+from control.specs.sla import Sla
 from control.specs.workload import PRIORITY_CLASS, DeviceAsk, WorkloadSpec
 
 
@@ -19,20 +21,37 @@ def _is_version(value: object) -> object:
     raise refuse(f"found {show(value)}", "a version number, 1 or more, or latest")
 
 
+Version = Annotated[int | Literal["latest"], BeforeValidator(_is_version)]
+
+
+class Adapter(Spec):
+    """A LoRA adapter that is served beside the model: clients ask for it as `name`."""
+
+    name: Name
+    model: Filled
+    version: Version = "latest"
+
+
 class DeploymentSpec(DeviceAsk):
     """`devices`, `cpus` and `memory` (host bytes) are per replica; `engine` goes to the serving engine.
 
     `rollout` says how traffic moves when another version or other settings are wanted: at once, unless it says more.
+    There are `replicas` of it, or as many as `autoscaling` finds necessary; `sla` says what its users are promised.
+    With `affinity: prefix` requests that begin alike go to the same replica, whose cache knows their beginning.
     """
 
     model: Filled
-    version: Annotated[int | Literal["latest"], BeforeValidator(_is_version)] = "latest"
+    version: Version = "latest"
     replicas: Annotated[int, Field(ge=1, le=MOST)] = 1
     devices: Annotated[int, Field(ge=0, le=MOST)] = 1
     memory: Bytes = 0
     cpus: Cpus = 0.0
     engine: dict[str, JsonValue] = Field(default={})
     rollout: RolloutSpec = RolloutSpec(strategy="instant")
+    autoscaling: AutoscalingSpec | None = None
+    sla: Sla = Sla()
+    adapters: Annotated[Items[Adapter], named_once("adapter")] = ()
+    affinity: Literal["prefix"] | None = None
 
     @property
     def priority(self) -> str:
@@ -40,26 +59,47 @@ class DeploymentSpec(DeviceAsk):
         return self.priority_class or PRIORITY_CLASS["inference"]
 
     @property
+    def most(self) -> int:
+        """How many replicas its load may ask for."""
+        return self.autoscaling.max if self.autoscaling else self.replicas
+
+    @property
     def workload(self) -> WorkloadSpec:
-        """What an application of it asks of the scheduler."""
+        """What one replica asks of the scheduler."""
+        return self.together(1)
+
+    def together(self, replicas: int) -> WorkloadSpec:
+        """What so many replicas ask for, each with its part of the requests."""
+        asked = {field: getattr(self, field) for field in DeviceAsk.model_fields}
+        if self.requests_per_second is not None:
+            asked["requests_per_second"] = self.requests_per_second * replicas / self.most
         return WorkloadSpec(
             type="inference",
-            replicas=self.replicas,
-            devices=self.devices * self.replicas,
-            memory=self.memory * self.replicas,
-            cpus=self.cpus * self.replicas,
-            **{field: getattr(self, field) for field in DeviceAsk.model_fields},
+            replicas=replicas,
+            devices=self.devices * replicas,
+            memory=self.memory * replicas,
+            cpus=self.cpus * replicas,
+            **asked,
         )
+
+    @model_validator(mode="after")
+    def _is_counted_once(self) -> Self:
+        if self.autoscaling is not None and self.replicas != type(self).model_fields["replicas"].default:
+            expected = f"one of them, such as autoscaling with min: {min(self.replicas, self.autoscaling.max)}"
+            raise refuse(
+                f"replicas {self.replicas} beside autoscaling", expected, at=("replicas",), also=("autoscaling",)
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_be_had(self) -> Self:
         self.check_part(self.devices)
         try:
-            _ = self.workload
+            _ = self.together(self.most)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             expected = first.get("ctx", {}).get("expected") or first["msg"].removeprefix("Input should be ")
-            raise refuse(f"{show(first['input'])} over {self.replicas} replicas", expected, at=first["loc"]) from None
+            raise refuse(f"{show(first['input'])} over {self.most} replicas", expected, at=first["loc"]) from None
         return self
 
 

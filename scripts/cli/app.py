@@ -28,6 +28,7 @@ from scripts.cli import models, show
 from scripts.cli.cluster import declared_cluster
 from scripts.cli.gpus import occupancy as show_gpus
 from scripts.cli.health import health as show_health
+from scripts.cli.top import top
 
 FAILED, BAD_INPUT, NOT_FOUND, NO_PLANE = 1, 2, 3, 4
 
@@ -42,6 +43,15 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Force = Annotated[bool, typer.Option("--force", help="Let a change take the place of a roll-out that goes on.")]
+Drain = Annotated[
+    bool,
+    typer.Option(
+        "--drain",
+        help="Delete a deployment although it serves: no new request comes to it, those that have begun are answered, "
+        "then its applications are ended and its devices given back.",
+    ),
+]
 Reference = Annotated[str, typer.Argument(metavar="KIND/NAME", help="For example deployment/status-codes.")]
 Held = Annotated[str, typer.Argument(metavar="NODE|DEVICE", help="A node's name or a device's UUID.")]
 Reason = Annotated[str, typer.Option(help="Why, for those who ask with `biplane explain`.")]
@@ -105,13 +115,13 @@ def status(json: Json = False) -> None:
 
 
 @app.command()
-def apply(file: Files, dry_run: DryRun = False, json: Json = False) -> None:
+def apply(file: Files, dry_run: DryRun = False, force: Force = False, json: Json = False) -> None:
     """Make the documents of a file what is wanted, all or none. Example: biplane apply -f examples/finetune.yaml"""
     with _explained():
         documents: list[Document] = []
         for path in file:
             documents += load_file(path)
-        result = Client().apply(documents, dry_run=dry_run)
+        result = Client().apply(documents, dry_run=dry_run, force=force)
     show.applied(result, dry_run=dry_run, json=json)
 
 
@@ -142,11 +152,11 @@ def describe(reference: Reference, json: Json = False) -> None:
 
 
 @app.command()
-def delete(reference: Reference, dry_run: DryRun = False, json: Json = False) -> None:
-    """Want an object no more; what it started is ended. Example: biplane delete deployment/status-codes"""
+def delete(reference: Reference, drain: Drain = False, dry_run: DryRun = False, json: Json = False) -> None:
+    """Want an object no more; what it started is ended. Example: biplane delete deployment/status-codes --drain"""
     with _explained():
         kind, name = _reference(reference)
-        Client().delete(kind, name, dry_run=dry_run)
+        Client().delete(kind, name, dry_run=dry_run, drain=drain)
     show.deleted(kind, name, dry_run=dry_run, json=json)
 
 
@@ -321,3 +331,6 @@ def _explained() -> Iterator[None]:
 def _fail(message: str, code: int) -> NoReturn:
     errors.print(message, markup=False, style="red" if sys.stderr.isatty() else None)
     raise typer.Exit(code)
+
+
+app.command()(_explained()(top))

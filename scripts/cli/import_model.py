@@ -1,4 +1,4 @@
-"""Registers a Hugging Face directory, or a model of the hub, as a version.
+"""Registers a Hugging Face directory, or a model of the hub, or an adapter of one, as a version.
 
 Files go to MLflow's artifacts as the registration step of a pipeline puts them there. The version is found by its key,
 the digest of its content, before one is made, and made with all its tags in one call: a crash between any two lines
@@ -12,15 +12,18 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from control.kernel.store import Object
+from control.registry.adapter_files import adapter_refusals
 from control.registry.lineage import BASE_TAG, BYTES_TAG, DIGEST_TAG, FILES_TAG, LONGEST_LIST
 from control.registry.model_directory import digests, read_listing
 from control.registry.model_files import CONFIG, Listing, refusals
+from control.registry.nature import Nature, tags_of
 
 EXPERIMENT = "biplane-imports"
 ARTIFACT = "model"
@@ -84,7 +87,7 @@ def import_model(mlflow: Uploads, directory: Path, name: str, origin: str, listi
         name,
         f"{run.info.artifact_uri}/{ARTIFACT}",
         run.info.run_id,
-        tags={KEY: key, **_base(listing, origin), **_tags(listing, sums), BYTES_TAG: str(size)},
+        tags={KEY: key, **_base(listing, origin), **_tags(listing, sums), **tags_of(listing), BYTES_TAG: str(size)},
     )
     mlflow.set_terminated(run.info.run_id)
     return Imported(name, int(made.version), True, len(kept), size, left_out)
@@ -112,9 +115,18 @@ def prepared(source: str, template: Path | None) -> Iterator[Path]:
 def checked(directory: Path, *, chat: bool) -> Listing:
     """What is in the directory. Raises NotServable with every reason why it cannot be served."""
     listing = read_listing(directory)
-    if found := refusals(listing, chat=chat):
+    if found := adapter_refusals(listing) if listing.is_adapter else refusals(listing, chat=chat):
         raise NotServable("\n".join(f"{directory}: {one}" for one in found))
     return listing
+
+
+def check_kind(listing: Listing, name: str, stored: Iterable[Object]) -> None:
+    """Raises NotServable where what is registered under the name is of the other kind: a deployment of its latest
+    version would change from a model to an adapter, or back."""
+    kinds = {Nature.read(o.spec.get("tags", {})).adapter for o in stored if o.spec["model"] == name}
+    if kinds == {not listing.is_adapter}:
+        here, there = ("an adapter", "whole models") if listing.is_adapter else ("a whole model", "adapters")
+        raise NotServable(f"this is {here}, and the versions of {name} are {there}; give it a name of its own")
 
 
 def _from_hub(identity: str) -> Path:
@@ -141,7 +153,9 @@ def _run(mlflow: Uploads, key: str, origin: str) -> Any:
 
 
 def _base(listing: Listing, origin: str) -> dict[str, str]:
-    """The hub's id, or of a directory what its configuration says that it was made from."""
+    """Of a model the hub's id, or of a directory what its configuration says that it was made from."""
+    if listing.is_adapter:
+        return {}
     told = str(listing.documents[CONFIG].get("_name_or_path") or "") if Path(origin).expanduser().is_dir() else origin
     return {BASE_TAG: told} if told else {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from control.preflight import Refused
 from control.services import mlflow_answers
 from scripts.cli import models, show
 from scripts.cli.app import BAD_INPUT, Json, _explained, _fail, app
-from scripts.cli.import_model import Imported, NotServable, checked, import_model, prepared
+from scripts.cli.import_model import Imported, NotServable, check_kind, checked, import_model, prepared
 
 
 def complete(incomplete: str) -> list[str]:
@@ -73,22 +74,32 @@ def override_gate(version: Version, reason: Why, json: Json = False) -> None:
 
 @app.command(name="import-model")
 def import_a_model(
-    source: Annotated[str, typer.Argument(metavar="DIR|HUB-ID", help="A Hugging Face directory, or owner/name.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR|HUB-ID", help="A Hugging Face directory of a model or of a LoRA adapter, or owner/name."
+        ),
+    ],
     name: Annotated[str, typer.Option(help="The model that it becomes a version of.")],
     chat_template: Annotated[
         Path | None, typer.Option(help="Take this chat template (Jinja).", metavar="FILE", dir_okay=False)
     ] = None,
-    no_chat: Annotated[bool, typer.Option("--no-chat", help="It only completes or embeds.")] = False,
+    no_chat: Annotated[
+        bool, typer.Option("--no-chat", help="It only completes; chat completions of it are refused.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Register a Hugging Face model as a version. Example: biplane import-model ./llama --name chat"""
+    """Register a Hugging Face model or LoRA adapter as a version. Example: biplane import-model ./llama --name chat"""
     try:
         with _explained(), prepared(source, chat_template) as directory:
             _named(name)
             listing = checked(directory, chat=not no_chat)
-            settings = Client().settings
+            client = Client()
+            check_kind(listing, name, client.store.list("ModelVersion"))
+            settings = client.settings
             if not mlflow_answers(settings):
                 raise Refused(f"MLflow does not answer at {settings.mlflow_url}; bring it back with: biplane up")
+            os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "1")  # else it writes into our answer
             from mlflow import MlflowClient  # a second that a refusal does without
             from mlflow.exceptions import MlflowException
 

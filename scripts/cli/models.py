@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from rich.markup import escape
@@ -13,6 +13,7 @@ from control.kernel.store import Conflict, Object
 from control.preflight import Refused
 from control.registry.guard import not_retirable
 from control.registry.listing import Difference, Place, differences, files_of, rows
+from control.registry.nature import Nature
 from control.registry.state import Gate
 from control.registry.view import KINDS, OVERRIDE, RETIREMENT, known_version, rulings, uses_of
 from control.specs.problem import nearest
@@ -75,6 +76,7 @@ def described(client: Client, reference: str, *, json: bool) -> None:
     out.print(f"[bold]model/{escape(version.name)}[/]  {row.stage}, {age(row.registered_at)} old")
     spec, lineage = version.spec, version.spec.get("lineage", {})
     facts = {
+        "kind": _kind(spec.get("tags", {})),
         "why": row.reason,
         "serves": _places(row.serves),
         "refused": row.refused,
@@ -174,6 +176,14 @@ def names(client: Client) -> Iterable[str]:
 
 def _key(version: Object) -> tuple[str, int]:
     return version.spec["model"], version.spec["version"]
+
+
+def _kind(tags: Mapping[str, str]) -> str:
+    """Empty of a plain model."""
+    nature = Nature.read(tags)
+    if nature.adapter:
+        return f"LoRA adapter, rank {nature.rank}"
+    return "embeds" if nature.embeds else "" if nature.chat else "completes, does not chat"
 
 
 def _places(places: Iterable[Place]) -> str:

@@ -12,6 +12,7 @@ from control.kernel.bell import Bell
 from control.kernel.home import Home
 from control.kernel.plan import Note, PutSpec, PutStatus
 from control.kernel.store import Event, Object
+from control.preflight import Refused
 from control.specs.load import load_text
 from control.specs.problem import SpecError
 from tests.control.router.world import deployment
@@ -107,6 +108,26 @@ def test_what_is_wanted_can_be_deleted_and_what_is_observed_cannot(client: Clien
         client.delete("Node", "sim-0")
 
 
+def test_what_serves_is_deleted_only_when_it_is_to_be_drained(client: Client) -> None:
+    outcomes(client, deployment())
+    arms = {"arms": [{"version": 3, "weight": 1.0}]}
+    client.commit(PutStatus(kind="Deployment", name="chat", event="Ready", reason="", status=arms))
+    for dry_run in (True, False):
+        with pytest.raises(Refused, match=r"deployment chat serves version 3 \(100%\); --drain deletes it"):
+            client.delete("Deployment", "chat", dry_run=dry_run)
+    client.delete("Deployment", "chat", drain=True)
+    assert client.get("Deployment") == ()
+
+
+def test_what_sleeps_is_deleted_only_when_nobody_waits_for_it(client: Client) -> None:
+    outcomes(client, deployment())
+    client.store.beat("wake:chat", {}, now=1990.0)
+    with pytest.raises(Refused, match="deployment chat was asked for 10 s ago"):
+        client.delete("Deployment", "chat")
+    client.store.beat("wake:chat", {}, now=1900.0)
+    client.delete("Deployment", "chat")
+
+
 def test_running_again_starts_the_run_that_it_names(client: Client, plane: Plane) -> None:
     outcomes(client, WORKFLOW)
     plane.settle()
@@ -182,6 +203,7 @@ def test_following_gives_each_event_once(client: Client, monkeypatch: pytest.Mon
 def test_status_names_the_control_actors_that_fell_silent(client: Client) -> None:
     client.store.beat("router", {}, now=1990.0)
     client.store.beat("scheduler", {}, now=1980.0)
+    client.store.beat("engine:llm:chat:1:a:0:b", {"url": "http://here"}, now=1980.0)
     status = client.status()
     assert status.silent == ("scheduler",)
     assert status.urls == SETTINGS.urls

@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
-from scripts.bench.serving_model import make_model
 
 from control import engine_report
 from control.engine_report import EngineReport
 from control.kernel.store import Object
+from scripts.bench.serving_model import write_model
 from tests.e2e.clients import Clients, errors
 from tests.e2e.plane import Plane, sigkill, until
 
@@ -37,7 +37,7 @@ LENIENT = "    analysis: {ttft: 20, itl: 20, latency_p99: 20}\n"
 @pytest.fixture(scope="module")
 def live(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     plane.biplane("up", "--cluster", str(plane.cluster), timeout=600)
-    directory = make_model(tmp_path_factory.mktemp("model"))
+    directory = write_model(tmp_path_factory.mktemp("model"))
     plane.biplane("import-model", str(directory), "--name", MODEL)
     yield plane
     plane.biplane("down")
@@ -117,7 +117,7 @@ def test_a_canary_takes_its_part_and_then_all_by_what_live_requests_show(
     live: Plane, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     live.apply(SERVED + CANARY + LENIENT)
-    live.biplane("import-model", str(make_model(tmp_path_factory.mktemp("second"), seed=1)), "--name", MODEL)
+    live.biplane("import-model", str(write_model(tmp_path_factory.mktemp("second"), seed=1)), "--name", MODEL)
     with Clients(live, MODEL, count=4).using() as answers:
         until(lambda: is_in(live, "RollingOut"), seconds=180)
         stepped = time.monotonic()

@@ -13,6 +13,9 @@ from typer.testing import CliRunner, Result
 
 from control.kernel.home import HOME_VARIABLE
 from control.kernel.ids import DOMAINS
+from control.kernel.plan import PutStatus
+from control.router.rollout_json import to_json
+from control.router.rollout_state import Release, Stage, State
 from scripts.cli.app import BAD_INPUT, FAILED, NO_PLANE, NOT_FOUND, app
 from tests.control.router.world import deployment
 from tests.fakes.home import SETTINGS, started
@@ -154,6 +157,21 @@ def test_delete_says_what_it_does_and_a_dry_run_does_not_do_it(plane: Plane) -> 
     assert len(plane.store.list("Deployment")) == 1
     assert one("delete", "deployment/chat") == {"dry_run": False, "kind": "Deployment", "name": "chat"}
     assert plane.store.list("Deployment") == ()
+
+
+def test_a_change_during_a_roll_out_is_refused_until_it_is_forced(plane: Plane, write: Callable[..., str]) -> None:
+    plane.apply(deployment(version=3))
+    state = State(Stage.STEPPING, Release(2, "aa"), Release(3, "bb"), 25.0)
+    status = {"phase": "RollingOut", "reason": "", "rollout": to_json(state)}
+    begun = PutStatus(kind="Deployment", name="chat", event="RollingOut", reason="", status=status)
+    plane.store.commit((begun,), who="router", now=plane.clock())
+    four = write(deployment(version=4))
+    said = biplane("apply", "-f", four, code=BAD_INPUT).stderr
+    assert "a roll-out from version 2 to version 3 goes on (25 % of the traffic so far)" in said
+    assert "biplane rollout abort chat" in said
+    assert plane.only("Deployment").spec["spec"]["version"] == 3
+    biplane("apply", "-f", four, "--force")
+    assert plane.only("Deployment").spec["spec"]["version"] == 4
 
 
 def test_events_are_one_object_a_line_oldest_first(plane: Plane) -> None:

@@ -19,7 +19,7 @@ from tests.control.router.world import deployment
 from tests.fakes.fuse import Crash
 from tests.fakes.home import started
 from tests.fakes.mlflow import FakeUploads
-from tests.fakes.model_directory import write_model
+from tests.fakes.model_directory import write_adapter, write_embedder, write_model
 from tests.fakes.plane import Plane
 
 FILES = json.dumps({"model.safetensors": [512, "ab" * 32]})
@@ -118,6 +118,36 @@ def test_what_a_deployment_works_with_is_not_retired(plane: Plane) -> None:
     assert plane.store.get("Retirement", "chat@1") is None
 
 
+def test_what_has_traffic_is_deleted_only_when_it_is_drained(plane: Plane) -> None:
+    for more in ((), ("--dry-run",)):
+        said = biplane("delete", "deployment/chat", *more, code=FAILED).stderr
+        assert "deployment chat serves version 1 (100%); --drain deletes it all the same" in said
+    assert len(plane.store.list("Deployment")) == 1
+    biplane("delete", "deployment/chat", "--drain")
+    assert plane.store.list("Deployment") == ()
+
+
+@pytest.mark.usefixtures("plane")
+def test_a_version_is_not_deleted_but_retired_and_not_while_it_serves() -> None:
+    said = biplane("delete", "model/chat@1", code=NOT_FOUND).stderr
+    assert "chat@1 is in use by deployment chat (production); move it to another version" in said
+    assert "biplane retire model/chat@2 --reason WHY" in biplane("delete", "model/chat@2", code=NOT_FOUND).stderr
+
+
+def test_an_adapter_that_a_deployment_serves_is_in_use(plane: Plane) -> None:
+    plane.mlflow.register("law", "key", **{"biplane.kind": "adapter", "biplane.rank": "8"})
+    turn(plane)
+    plane.apply(deployment(version=1) + "  adapters: [{name: law, model: law}]\n")
+    turn(plane)
+    (row,) = one("models", "model/law")["models"]
+    assert (row["stage"], row["serves"]) == (
+        "production",
+        [{"deployment": "chat", "role": "production", "weight": 1.0}],
+    )
+    assert "law@1 is in use by deployment chat" in biplane("retire", "law@1", "--reason", "old", code=FAILED).stderr
+    assert "LoRA adapter, rank 8" in biplane("describe", "model/law@1").stdout
+
+
 def test_a_version_is_retired_and_taken_back_with_who_and_why(plane: Plane) -> None:
     biplane("retire", "model/chat@2", "--reason", "it leaks names")
     turn(plane)
@@ -196,6 +226,33 @@ def test_an_import_that_dies_anywhere_is_completed_by_the_next(tmp_path: Path) -
             imported(mlflow, tmp_path)
         assert mlflow.files == whole.files
         assert [v.tags for v in mlflow.versions] == [v.tags for v in whole.versions]
+
+
+def test_an_adapter_and_a_model_that_embeds_say_so_by_their_tags(tmp_path: Path) -> None:
+    mlflow = FakeUploads()
+    imported(mlflow, write_adapter(tmp_path / "adapter"))
+    imported(mlflow, write_embedder(tmp_path / "embedder"))
+    adapter, embedder = (version.tags for version in mlflow.versions)
+    told = ("biplane.kind", "biplane.base-model", "biplane.rank", "biplane.hidden-size")
+    assert [adapter[tag] for tag in told] == ["adapter", "org/base", "2", "4"]
+    assert (embedder["biplane.task"], "biplane.kind" in embedder) == ("embed", False)
+    assert int(embedder["biplane.weights-bytes"]) > 0
+    assert "model/2_Dense/model.safetensors" in mlflow.files["run1"]
+
+
+@pytest.mark.usefixtures("plane")
+def test_an_adapter_is_no_version_of_a_whole_model(tmp_path: Path) -> None:
+    source = str(write_adapter(tmp_path / "adapter"))
+    said = biplane("import-model", source, "--name", "chat", code=BAD_INPUT).stderr
+    assert "this is an adapter, and the versions of chat are whole models; give it a name of its own" in said
+    assert "MLflow does not answer" in biplane("import-model", source, "--name", "law", code=FAILED).stderr
+
+
+def test_an_adapter_that_runs_code_is_refused(tmp_path: Path) -> None:
+    directory = write_adapter(tmp_path)
+    (directory / "adapter_model.safetensors").rename(directory / "adapter_model.bin")
+    with pytest.raises(import_model.NotServable, match=r"adapter_model\.bin; only safetensors are taken"):
+        import_model.checked(directory, chat=True)
 
 
 def test_a_template_that_is_given_is_registered_with_the_model(tmp_path: Path) -> None:

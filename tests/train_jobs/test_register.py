@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from control.specs.footprint import ModelFacts
 from control.specs.step import StepRequest
 from tests.train_jobs.conftest import MakeRequest
 from train_jobs import register
@@ -57,7 +58,11 @@ def test_a_version_says_where_it_comes_from(request_for: MakeRequest, model_dir:
         "accuracy": "0.9900",
         "weights-sha256": sha256_of(model_dir / WEIGHTS),
         "biplane.bytes": str(sum(size for size, _ in files.values())),
+        **ModelFacts.of(json.loads((model_dir / "config.json").read_text()), files[WEIGHTS][0]).tags,
     }
+    facts = ModelFacts.read(version.tags)
+    assert facts is not None
+    assert min(facts.cache_per_token, facts.context, facts.hidden) > 0
 
 
 @pytest.mark.parametrize(

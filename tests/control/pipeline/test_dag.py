@@ -339,7 +339,6 @@ def deploying(name: str, value: str) -> str:
         ("replicas", "0", COUNT),
         ("replicas", "-1", COUNT),
         ("replicas", "1.5", COUNT),
-        ("replicas", "", COUNT),
         ("replicas", "²", COUNT),
         ("max-model-len", "long", COUNT),
         ("max-model-len", "0", COUNT),

@@ -95,6 +95,39 @@ def test_a_chat_template_is_there_or_it_is_said_that_none_is_needed(tmp_path: Pa
     assert faults(tmp_path) == ()
 
 
+HEADED = {"num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 6}
+"""Heads of two numbers: four for the queries, two for keys and for values."""
+RIGHT = {
+    "self_attn.q_proj": [4, 4],
+    "self_attn.k_proj": [2, 4],
+    "self_attn.o_proj": [4, 4],
+    "mlp.up_proj": [6, 4],
+    "mlp.down_proj": [4, 6],
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "shape"),
+    [("self_attn.k_proj", [4, 4]), ("self_attn.o_proj", [4, 2]), ("mlp.up_proj", [4, 4]), ("mlp.down_proj", [6, 4])],
+)
+def test_each_matrix_of_a_plain_decoder_has_the_shape_that_its_configuration_makes(
+    tmp_path: Path, part: str, shape: list[int]
+) -> None:
+    def written(parts: dict[str, list[int]]) -> tuple[str, ...]:
+        layers = {f"model.layers.{at}.{name}.weight": one for at in range(2) for name, one in parts.items()}
+        outside = {name: one for name, one in TENSORS.items() if ".layers." not in name}
+        (tmp_path / WEIGHTS).write_bytes(safetensors({**outside, **layers}))
+        return faults(tmp_path)
+
+    write_model(tmp_path)
+    configured(**HEADED)(tmp_path)
+    assert written(RIGHT) == ()
+    (found,) = written({**RIGHT, part: shape})
+    assert found == f"model.layers.0.{part}.weight has shape {shape} where config.json makes it {RIGHT[part]}"
+    configured(**HEADED, architectures=["OddForCausalLM"])(tmp_path)
+    assert faults(tmp_path) == (), "other families shape their layers in ways of their own"
+
+
 def test_shapes_of_quantized_weights_are_left_to_the_engine(tmp_path: Path) -> None:
     write_model(tmp_path)
     configured(vocab_size=99, quantization_config={"bits": 4})(tmp_path)

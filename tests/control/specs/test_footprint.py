@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from control.specs.footprint import MARGIN, ModelFacts, need_of, room_of
+from control.specs.footprint import MARGIN, ModelFacts, longest_in, need_of, room_of
 
 GIB = 1 << 30
 LLAMA_70B: dict[str, Any] = {
@@ -51,3 +51,38 @@ def test_an_eight_bit_cache_takes_half_of_a_sixteen_bit_one() -> None:
 
 def test_a_config_that_says_nothing_counts_its_weights_only() -> None:
     assert need_of(ModelFacts.of({}, 5 * GIB), {}, 1).full == 5 * GIB + MARGIN
+
+
+def test_the_longest_sequence_is_one_with_which_it_starts_and_with_more_it_does_not() -> None:
+    facts = ModelFacts.of(LLAMA_70B, 66 * GIB)
+    room = room_of(80 * GIB, {})
+    longest = longest_in(room, facts, {}, 1)
+    assert need_of(facts, {"max_model_len": longest}, 1).least <= room
+    assert need_of(facts, {"max_model_len": longest + 1}, 1).least > room
+    assert longest_in(room, ModelFacts.of(LLAMA_70B, 132 * GIB), {}, 1) == 0
+
+
+def test_layers_with_a_window_or_a_state_and_encoders_keep_no_growing_cache() -> None:
+    mixed = {**LLAMA_70B, "num_hidden_layers": 4, "layer_types": ["sliding_attention"] * 3 + ["full_attention"]}
+    assert ModelFacts.of(mixed, 1).cache_per_token == 2 * 8 * 128 * 2
+    assert ModelFacts.of({**LLAMA_70B, "sliding_window": 4096}, 1).cache_per_token == 0
+    assert ModelFacts.of({**LLAMA_70B, "sliding_window": 4096, "use_sliding_window": False}, 1).cache_per_token > 0
+    assert ModelFacts.of({**LLAMA_70B, "architectures": ["BertModel"]}, 1).cache_per_token == 0
+
+
+def test_numbers_of_32_bits_are_served_in_16_unless_it_is_asked_for() -> None:
+    facts = ModelFacts.of({**LLAMA_70B, "dtype": "float32"}, 8 * GIB)
+    plain, wide = (need_of(facts, {"max_model_len": 1024, **engine}, 1) for engine in ({}, {"dtype": "float32"}))
+    assert wide.least - MARGIN == 2 * (plain.least - MARGIN)
+
+
+def test_facts_come_back_from_the_tags_of_a_version() -> None:
+    facts = ModelFacts.of(LLAMA_70B, 132 * GIB)
+    assert ModelFacts.read({"accuracy": "1", **facts.tags}) == facts
+    assert ModelFacts.read({"accuracy": "1"}) is None
+    assert ModelFacts.read({**facts.tags, "biplane.weights-bytes": "a lot"}) is None
+
+
+def test_a_length_that_the_engine_chooses_counts_as_one_token() -> None:
+    facts = ModelFacts.of(LLAMA_70B, GIB)
+    assert need_of(facts, {"max_model_len": -1}, 1).least == GIB + MARGIN + facts.cache_per_token

@@ -12,6 +12,7 @@ from control.scheduler.topology import links_for, numa_for
 from control.specs.inventory import (
     ClaimReport,
     CutOrder,
+    DeviceLoad,
     DeviceReport,
     NodeReport,
     SimulatedNode,
@@ -34,6 +35,7 @@ SLICE = SliceReport("1g.10gb", 0, "MIG-a")
             "nvswitch",
             "NVML: Unknown Error",
             12.5,
+            (DeviceLoad("GPU-a", None, 3, 80), DeviceLoad("GPU-b", 0.5, None, None)),
         ),
         NodeReport(),
         CutOrder("GPU-a", True, (SLICE,), (SlicePlace("3g.40gb", 4),)),

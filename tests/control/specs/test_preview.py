@@ -117,6 +117,15 @@ def test_a_deployment_shows_model_version_and_engine() -> None:
     assert "engine max_model_len=256" in line.facts
 
 
+def test_a_deployment_shows_between_how_many_replicas_it_moves_and_its_adapters() -> None:
+    more = "  autoscaling: {min: 0, max: 4}\n  adapters: [{name: law, model: law, version: 2}]\n"
+    (document,) = load_text(DEPLOYMENT + more, "f.yaml")
+    assert isinstance(document.spec, Deployment)
+    (line,) = preview_scheduler(document.spec)
+    assert line.facts[1] == "0 to 4 replicas of 1 devices"
+    assert line.facts[-1] == "adapter law (model law, version 2)"
+
+
 def test_a_cluster_shows_its_node_and_all_ports() -> None:
     (document,) = load_text(CLUSTER, "f.yaml")
     assert isinstance(document.spec, Cluster)

@@ -664,6 +664,30 @@ WRONG = [
     (
         DEPLOYMENT,
         "version: 3",
+        "replicas: 3\n  autoscaling: {min: 1, max: 2}",
+        (
+            "f.yaml:7: spec.replicas: replicas 3 beside autoscaling (spec.autoscaling on line 8); expected one of "
+            "them, such as autoscaling with min: 2"
+        ),
+    ),
+    (
+        DEPLOYMENT,
+        "version: 3",
+        "adapters: [{name: law, model: law}, {name: law, model: tax}]",
+        (
+            "f.yaml:7: spec.adapters[1].name: adapter 'law' is given twice (spec.adapters[0].name on line 7); "
+            "expected every name once"
+        ),
+    ),
+    (
+        DEPLOYMENT,
+        "version: 3",
+        "affinity: prefixes",
+        "f.yaml:7: spec.affinity: found 'prefixes'; did you mean 'prefix'?",
+    ),
+    (
+        DEPLOYMENT,
+        "version: 3",
         "devices: 900000\n  replicas: 2",
         "f.yaml:7: spec.devices: 1800000 over 2 replicas; expected less than or equal to 1000000",
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -102,7 +104,7 @@ def test_training_goes_as_far_as_it_has_to_and_saves_its_work(kind: WorkloadType
     )
 
 
-def test_a_deployment_asks_for_all_its_replicas_at_once() -> None:
+def test_each_replica_of_a_deployment_asks_for_itself() -> None:
     spec = DeploymentSpec(
         model="llama",
         replicas=3,
@@ -113,16 +115,18 @@ def test_a_deployment_asks_for_all_its_replicas_at_once() -> None:
         queue="product",
         gpu_models=("H100",),
     )
-    assert spec.workload == WorkloadSpec(
-        type="inference",
-        replicas=3,
-        devices=6,
-        memory=30,
-        cpus=4.5,
-        device_memory=7,
-        queue="product",
-        gpu_models=("H100",),
+    one = WorkloadSpec(
+        type="inference", devices=2, memory=10, cpus=1.5, device_memory=7, queue="product", gpu_models=("H100",)
     )
+    assert spec.workload == one
+    assert spec.together(3) == one.model_copy(update={"replicas": 3, "devices": 6, "memory": 30, "cpus": 4.5})
+
+
+@pytest.mark.parametrize("many", [{"replicas": 4}, {"autoscaling": {"min": 1, "max": 4}}])
+def test_the_requests_of_a_deployment_are_shared_by_its_replicas(many: dict[str, Any]) -> None:
+    spec = DeploymentSpec.model_validate({"model": "llama", "latency_ms": 20.0, "requests_per_second": 100.0, **many})
+    assert (spec.most, spec.workload.requests_per_second) == (4, 25.0)
+    assert spec.together(4).requests_per_second == 100.0
 
 
 NODE = {"simulated": True, "gpus": 2, "gpu_model": "H100", "gpu_memory": "80Gi", "interconnect": "pcie", "memory": 1}
