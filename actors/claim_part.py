@@ -8,13 +8,11 @@ from pathlib import Path
 
 from actors.claims import DeviceInUse, claim
 
-SLOTS = 1000
-"""As many may share a device as there are thousandths of it; the scheduler sees to it that it is enough for them."""
 _POLL_SECONDS = 0.2
 
 
 def claim_part(
-    directory: Path, parts: Sequence[Sequence[str]], holder: str, *, shares: int = 1, wait_seconds: float = 30.0
+    directory: Path, parts: Sequence[Sequence[str]], holder: str, *, wait_seconds: float = 30.0
 ) -> tuple[str, ...]:
     """Claim the first part that is free, for as long as this process lives; returns its devices.
 
@@ -24,7 +22,7 @@ def claim_part(
     while True:
         for part in parts:
             try:
-                return claim(directory, part, holder, shares=shares, wait_seconds=0).devices
+                return claim(directory, part, holder, wait_seconds=0).devices
             except DeviceInUse as refused:
                 last = refused
         if not parts:

@@ -25,7 +25,8 @@ OURS = {
     "model": "the deployment's model and version say it",
     "served_model_name": "the deployment's name is the model's name for clients",
     "distributed_executor_backend": "it follows from the devices of the lease",
-    "middleware": "the engine's door is locked with it",
+    "middleware": "the engine's door is locked before it",
+    "disable_log_stats": "metrics and autoscaling are made of them",
     "api_key": "engines are reached through the gateway, whose keys clients use",
     "download_dir": "models are kept in the plane's home",
 }

@@ -1,0 +1,82 @@
+"""The replica's own HTTP server: the engine's application on a port of its node, beside Serve's and without its code.
+
+Gateways find it by the engine's report. It lives in the replica's event loop and ends with its process; a crash leaves
+nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+KEEP_ALIVE_SECONDS = 600
+"""Longer than gateways keep an idle connection: one that the server closes just when a request comes breaks it."""
+_POLL_SECONDS = 0.01
+
+
+class ReplicaServer(uvicorn.Server):
+    """Serves `app` from `start` to `close`. The application's lifespan is that of this server."""
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        """Raises OSError where `host`, an IP address, is none of this node's."""
+        version = ipaddress.ip_address(host).version
+        self._socket = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6)
+        self._socket.bind((host, 0))
+        port = self._socket.getsockname()[1]
+        self.url = f"http://{host if version == 4 else f'[{host}]'}:{port}"
+        super().__init__(
+            uvicorn.Config(
+                app, access_log=False, log_config=None, timeout_keep_alive=KEEP_ALIVE_SECONDS, lifespan="auto"
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are Ray's business."""
+        yield
+
+    async def start(self) -> None:
+        """Returns when it answers. Raises RuntimeError where the application's lifespan fails."""
+        self._serving = asyncio.create_task(self._serve_to_the_end())
+        while not self.started:
+            if self._serving.done():
+                raise RuntimeError("the engine's application did not start: its lifespan failed") from (
+                    self._serving.exception()
+                )
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def close(self) -> None:
+        """Take no new connection, close idle ones, and return when the last request in flight has its answer."""
+        self.should_exit = True
+        await self._serving
+
+    async def _serve_to_the_end(self) -> None:
+        try:
+            await self.serve(sockets=[self._socket])
+        except SystemExit as stopped:  # uvicorn's word for a failed lifespan; it would end Ray's worker
+            raise RuntimeError(f"uvicorn stopped with {stopped.code}") from None
+
+
+class WithoutLifespan:
+    """ASGI application for Serve: the same one, but its beginning and end are the business of ReplicaServer.
+
+    Serve ends it before it calls the replica's destructor, and an application that has ended cannot answer the
+    requests that ReplicaServer still has.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        for message in ("lifespan.startup", "lifespan.shutdown"):
+            await receive()
+            await send({"type": f"{message}.complete"})
