@@ -102,6 +102,7 @@ def health_of(
     problems = [f"{one.name} gives no sign of life" for one in components if not one.ok]
     problems += [f"{one.workload} waits for {one.devices} device(s): {one.reason}" for one in backlog]
     problems += [f"deployment {s.deployment} is {s.phase}: {s.reason}" for s in servers if s.phase != "Ready"]
+    problems += [told["message"] for o in stored if o.kind == "Deployment" for told in o.status.get("missed", ())]
     problems += [f"device {one} is in trouble" for one in devices.troubled]
     return Health(
         components,

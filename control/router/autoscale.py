@@ -77,11 +77,11 @@ _RULES: tuple[Rule, ...] = (_wake, _sleep, _up, _down)
 
 
 def _to(now: Scale, look: ScaleLook, needed: int, why: str) -> Scale:
-    """Another number, from which all waiting begins anew."""
+    """Another number, from which the load is watched anew."""
     spares = look.sla.spares if needed else 0
     reason = f"{now.replicas} → {needed + spares}: {why}"
     later = replace(now, needed=needed, spares=spares, since=look.now, why=reason)
-    return replace(later, pressed=None, quiet=None, peak=0, idle=None, full=None)
+    return replace(later, pressed=None, quiet=None, peak=0, full=None)
 
 
 def _observed(now: Scale, look: ScaleLook) -> Scale:

@@ -2,13 +2,13 @@
 
 What is in the engines (KV cache, running requests) adds up over replicas, so it says how many would hold it. What
 piles up in front of them (the queue, and with it the time to first token) does not: while new replicas load it grows
-from second to second whatever comes. There the flow counts: where requests wait, n replicas finish as many as they
-can, so that n · came / finished of them would keep up.
+from second to second whatever comes, and as long as it is there all engines run as much as they can. There the flow
+counts: n saturated replicas finish as many as they can, so that n · came / finished of them would keep up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from control.engine_report import EngineReport
@@ -26,7 +26,7 @@ _LONGEST = 6
 
 @dataclass(frozen=True)
 class Need:
-    """`replicas`, not rounded, would bring the figure to its target. `piles` up while it is not met."""
+    """`replicas`, not rounded, would bring the figure to its target. `piles`: it stays until a queue has drained."""
 
     replicas: float
     why: str
@@ -45,17 +45,21 @@ def needs(look: ScaleLook) -> Iterator[Need]:
     yield Need(waiting / spec.queue, f"{waiting} requests wait {on} (target {spec.queue:g} a replica)", piles=True)
     used = sum(report.kv_usage for report in reports)
     cache = f"{100 * used / len(reports):.0f} % of the KV cache {on} is in use (target {100 * spec.kv_cache:g} %)"
-    yield Need(used / spec.kv_cache, cache)
+    yield Need(used / spec.kv_cache, cache, piles=saturated(look))
     running = sum(report.running for report in reports)
-    most = sum(report.most_running for report in reports) / len(reports)
-    if ongoing := spec.ongoing or BUSY * most:
-        yield Need(running / ongoing, f"{running} requests run {on} (target {ongoing:g} a replica)")
+    if ongoing := spec.ongoing or BUSY * _most_running(reports):
+        why = f"{running} requests run {on} (target {ongoing:g} a replica)"
+        yield Need(running / ongoing, why, piles=saturated(look))
     target = spec.ttft_ms or look.sla.ttft_ms
     slow = quantile(look.recent.ttft_ms, 0.95) if sum(look.recent.ttft_ms.values()) >= LEAST_REQUESTS else None
     # Where each request has a replica of its own, more of them would not be faster.
     if target and slow and running + waiting > look.serving:
         why = f"the p95 of the time to first token is {slow:.0f} ms {on} (target {target:g} ms)"
         yield Need(look.serving * slow / target, why, piles=True)
+
+
+def _most_running(reports: Sequence[EngineReport]) -> float:
+    return sum(report.most_running for report in reports) / len(reports)
 
 
 def saturated(look: ScaleLook) -> bool:
@@ -82,9 +86,11 @@ def measured(scale: Scale, look: ScaleLook) -> Scale:
         return replace(scale, mark=here)
     lasted = look.now - before.at
     finished = sum(count - before.finished[key] for key, count in here.finished.items())
-    if lasted < FLOW_SECONDS or (finished < LEAST_REQUESTS and lasted < _LONGEST * FLOW_SECONDS):
-        return scale
-    if finished <= 0:
+    if lasted > _LONGEST * FLOW_SECONDS:
         return replace(scale, mark=here)
+    if lasted < FLOW_SECONDS or finished < LEAST_REQUESTS:
+        return scale
     came = max(0, finished + here.busy - before.busy)
-    return replace(scale, mark=here, flow=round(len(reports) * came / finished / BUSY, 2), flow_at=look.now)
+    most = _most_running(reports)
+    room = min(1.0, look.spec.ongoing / most) if look.spec.ongoing and most else BUSY
+    return replace(scale, mark=here, flow=round(len(reports) * came / finished / room, 2), flow_at=look.now)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from control.kernel.plan import Note, Plan, PutStatus
-from control.router import autoscale_state, rollout
+from control.router import autoscale_state, objectives, rollout
 from control.router.fleet import Fleet
 from control.router.readings import readings_of
 from control.router.replicas import replicas_of
@@ -90,6 +90,8 @@ def _deployment(deployment: Deployment, snapshot: Snapshot) -> _Outcome:
     # Where traffic moves at once the phases tell it all.
     happened = () if deployment.rollout.strategy == "instant" else decision.happened
     notes = [Note(kind="Deployment", name=deployment.name, event=event.value, reason=why) for event, why in happened]
+    alerts = objectives.missed(deployment, running.values(), snapshot)
+    notes += objectives.notes(deployment, alerts)
     if rescale.replicas != scale.replicas:
         notes.append(Note(kind="Deployment", name=deployment.name, event="Scaled", reason=rescale.reason))
     status: dict[str, Any] = {
@@ -99,13 +101,14 @@ def _deployment(deployment: Deployment, snapshot: Snapshot) -> _Outcome:
         "workload": _workload(decision, wanted, running),
         "replicas": {
             "wanted": sum(len(f.members) for f in running.values()),
-            "serving": sum(len(f.able) for f in running.values()),
+            "serving": sum(not m.lacks for f in running.values() for m in f.members),
         },
         "arms": [_told(arm) for arm in arms],
         "shadows": [_told(arm) for arm in shadows],
         "scale": autoscale_state.to_json(rescale) if deployment.autoscaling else None,
         "rollout": to_json(decision.state),
         "builds": [{**asdict(release), **asdict(fleet.build)} for release, fleet in running.items()],
+        "missed": objectives.told(alerts),
         "analysis": decision.comparison.reason if decision.comparison else "",
         "told_at": snapshot.now,
     }
@@ -186,9 +189,9 @@ def _record(deployment: Deployment, status: Mapping[str, Any]) -> Plan:
 def _lasting(status: Mapping[str, Any]) -> dict[str, Any]:
     """What is written whenever it changes."""
     rest = {name: value for name, value in status.items() if name not in ("analysis", "told_at")}
-    return rest | {"scale": lasting(status.get("scale"))}
+    return rest | {"scale": lasting(status.get("scale")), "missed": objectives.lasting(status.get("missed", ()))}
 
 
-def _figures(status: Mapping[str, Any]) -> tuple[Any, Any]:
+def _figures(status: Mapping[str, Any]) -> tuple[Any, ...]:
     """What changes from look to look."""
-    return status.get("analysis", ""), status.get("scale")
+    return status.get("analysis", ""), status.get("scale"), status.get("missed")

@@ -51,7 +51,9 @@ class Member:
         """What keeps it from serving, in words; empty when nothing does."""
         if not self.granted:
             return self.placement.reason if self.placement else "the scheduler has not answered yet"
-        return "" if self.view.state is AppState.RUNNING else self.view.message or _STANDS[self.view.state]
+        # Of what it replaces Serve says only that it is unhealthy.
+        told = "" if self.view.state is AppState.SICK else self.view.message.partition("\n")[0]
+        return "" if self.view.state is AppState.RUNNING else told or _STANDS[self.view.state]
 
 
 @dataclass(frozen=True)

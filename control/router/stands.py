@@ -45,7 +45,8 @@ def stands(
         return Phase.ROLLING_OUT, decision.reason
     if state.target is None and not any(member.lacks for member in fleet.members):
         return Phase.READY, decision.reason if deployment.rollout.arms else f"version {fleet.release.version} serves"
-    part = f"{len(fleet.able)} of {len(fleet.members)} replicas serve" if len(fleet.members) > 1 else ""
+    serving = sum(not member.lacks for member in fleet.members)
+    part = f"{serving} of {len(fleet.members)} replicas serve" if len(fleet.members) > 1 else ""
     if state.target is None and fleet.able:
         lost = any(str(member.app) in trusted for member in fleet.members if member.lacks)
         return Phase.DEGRADED if lost else Phase.SCALING, ": ".join(filter(None, (part, fleet.lacks)))

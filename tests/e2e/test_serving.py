@@ -29,18 +29,29 @@ spec:
   model: tiny
   engine: {max_model_len: 512, max_num_seqs: 32}
 """
-CANARY = "  rollout: {strategy: canary, steps: [20, 100], hold: 3, least_requests: 20, keep: 1}\n"
 # One engine on half a core answers unevenly: what this story is about is who answers, not how fast.
-LENIENT = "    analysis: {ttft: 20, itl: 20, latency_p99: 20}\n"
+CANARY = """\
+  rollout:
+    strategy: canary
+    steps: [20, 100]
+    hold: 3
+    least_requests: 20
+    analysis: {ttft: 20, itl: 20, latency_p99: 20}
+"""
 
 
 @pytest.fixture(scope="module")
 def live(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     plane.biplane("up", "--cluster", str(plane.cluster), timeout=600)
-    directory = write_model(tmp_path_factory.mktemp("model"))
-    plane.biplane("import-model", str(directory), "--name", MODEL)
+    register(plane, tmp_path_factory.mktemp("model"), seed=0)
     yield plane
     plane.biplane("down")
+
+
+def register(plane: Plane, directory: Path, seed: int) -> None:
+    """Another version of the model, with random weights."""
+    write_model(directory, seed)
+    plane.biplane("import-model", str(directory), "--name", MODEL)
 
 
 def deployed(plane: Plane) -> Object:
@@ -116,8 +127,8 @@ def test_fewer_replicas_drain_without_an_error(live: Plane) -> None:
 def test_a_canary_takes_its_part_and_then_all_by_what_live_requests_show(
     live: Plane, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    live.apply(SERVED + CANARY + LENIENT)
-    live.biplane("import-model", str(write_model(tmp_path_factory.mktemp("second"), seed=1)), "--name", MODEL)
+    live.apply(SERVED + CANARY)
+    register(live, tmp_path_factory.mktemp("second"), seed=1)
     with Clients(live, MODEL, count=4).using() as answers:
         until(lambda: is_in(live, "RollingOut"), seconds=180)
         stepped = time.monotonic()

@@ -214,7 +214,7 @@ def test_a_sick_application_is_degraded_and_keeps_its_traffic() -> None:
     plane = ready(plane_with(1, deployment()))
     plane.drive.turn_app(app_of(plane, 1), AppState.SICK, "1 of 2 replicas")
     plane.turn()
-    assert (phase(plane), serving(plane)) == (("Degraded", "1 of 2 replicas"), [1])
+    assert (phase(plane), serving(plane)) == (("Degraded", "its process is being replaced"), [1])
     plane.drive.turn_app(app_of(plane, 1), AppState.RUNNING)
     plane.turn()
     assert phase(plane)[0] == "Ready"
@@ -224,7 +224,7 @@ def test_an_application_that_was_never_ready_gets_no_traffic_when_it_is_sick() -
     plane = plane_with(1, deployment())
     plane.drive.turn_app(starting(plane, 1), AppState.SICK, "unwell")
     plane.turn()
-    assert (phase(plane), serving(plane)) == (("Starting", "unwell"), [])
+    assert (phase(plane), serving(plane)) == (("Starting", "its process is being replaced"), [])
 
 
 def test_a_deleted_deployment_ends_its_application_and_gives_its_devices_back() -> None:
