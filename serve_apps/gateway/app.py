@@ -3,13 +3,14 @@
 Raw ASGI: on the hot path there is no framework, no validation library, no logging and no call to the control
 plane. Every refusal is an OpenAI error. Serve gives each request an `x-request-id` and puts it on the answer; it
 goes on to the engine. Nothing is stored: a crash costs the requests in flight, and a new replica serves as soon
-as it has read a table.
+as it has read a table. Where the replicas are and how they are it reads of themselves, once a second, in the store.
 """
 
 import asyncio
 import logging
 import pkgutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -17,6 +18,7 @@ from ray import serve
 from ray.serve.deployment import Application
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from control.engine_report import STALE_SECONDS
 from serve_apps.gateway import errors
 from serve_apps.gateway.answer import Answer
 from serve_apps.gateway.auth import authenticate
@@ -29,41 +31,71 @@ from serve_apps.gateway.body import (
     parse_request,
     read_body,
 )
+from serve_apps.gateway.delivery import Delivery
+from serve_apps.gateway.endpoints import Endpoints, Reports
 from serve_apps.gateway.exchange import Exchange
-from serve_apps.gateway.figures import Figures, Report
+from serve_apps.gateway.figures import PERIOD_SECONDS, Figures, Report
+from serve_apps.gateway.hold import MOST_HELD, Hold
 from serve_apps.gateway.proxy import Timeouts, Upstream
-from serve_apps.gateway.routes import Routes, sticky_key
+from serve_apps.gateway.routes import Routes
+from serve_apps.gateway.scrape import Scrape
 from serve_apps.gateway.shadow import Mirror
-from serve_apps.gateway.table import PERIOD_SECONDS, Table, TableHolder
+from serve_apps.gateway.table import Table, TableHolder
 from serve_apps.internal_key import read_internal_key
 
 log = logging.getLogger("biplane.gateway")
 
-DEFAULT_READER = "control.data_plane:read_gateway_table"
-DEFAULT_REPORT = "control.data_plane:write_traffic"
 GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS})
-MODELS, HEALTH = "/v1/models", "/healthz"
+MODELS, HEALTH, METRICS = "/v1/models", "/healthz", "/metrics"
+METRICS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+
+
+@dataclass(frozen=True)
+class Doors:
+    """The gateway's ways to the store. Each may block and may fail: it is called in a thread, at most once a second,
+    and its failure costs no request anything.
+    """
+
+    read: Callable[[], bytes | None]
+    engines: Callable[[], Reports]
+    report: Report
+    wake: Callable[[str], None]
+    metrics: Callable[[], bytes]
+
+
+DEFAULT_DOORS = {
+    "read": "control.data_plane:read_gateway_table",
+    "engines": "control.data_plane:read_engines",
+    "report": "control.data_plane:write_traffic",
+    "wake": "control.data_plane:ask_to_wake",
+    "metrics": "control.metrics.page:render",
+}
 
 
 class Gateway:
-    """The ASGI application. `read` is the table's reader (see `TableHolder`), `report` takes the figures."""
+    """The ASGI application."""
 
     def __init__(
         self,
-        read: Callable[[], bytes | None],
-        report: Report,
+        doors: Doors,
         internal_key: str,
         timeouts: Timeouts | None = None,
         period_s: float = PERIOD_SECONDS,
+        stale_s: float = STALE_SECONDS,
     ) -> None:
-        self._holder = TableHolder(read, period_s)
-        self._report = report
+        timeouts = timeouts or Timeouts()
+        self._report = doors.report
         self._period_s = period_s
-        self._upstream = Upstream(internal_key, timeouts or Timeouts())
+        self._holder = TableHolder(doors.read)
+        self._endpoints = Endpoints(doors.engines, period_s, stale_s)
+        self._hold = Hold(self._holder, doors.wake)
+        self._scrape = Scrape(doors.metrics)
+        self._upstream = Upstream(internal_key, timeouts)
         self._routes = Routes()
         self._figures = Figures()
-        self._exchange = Exchange(self._upstream, self._routes, self._figures)
-        self._mirror = Mirror(self._exchange, self._figures)
+        exchange = Exchange(self._upstream, self._routes, self._figures)
+        self._mirror = Mirror(exchange, self._figures)
+        self._delivery = Delivery(exchange, self._routes, self._mirror, timeouts.total_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -75,9 +107,9 @@ class Gateway:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        await self._holder.refresh()
+        await self._refresh()
         async with self._upstream:
-            refreshing = asyncio.create_task(self._holder.run())
+            refreshing = asyncio.create_task(self._keep_fresh())
             reporting = asyncio.create_task(self._figures.run(self._report, self._named, self._period_s))
             await send({"type": "lifespan.startup.complete"})
             await receive()
@@ -89,7 +121,19 @@ class Gateway:
     def _named(self) -> set[str]:
         """The applications of the table."""
         models = self._holder.table.models.values() if self._holder.table else ()
-        return {arm.app for model in models for arm in (*model.arms, *(shadow.arm for shadow in model.shadows))}
+        arms = (arm for model in models for arm in (*model.arms, *(shadow.arm for shadow in model.shadows)))
+        return {replica.app for arm in arms for replica in arm.replicas}
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await asyncio.sleep(self._period_s)
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        """The replicas before the table: who is named in the table has said before where it is."""
+        await self._endpoints.refresh()
+        await self._holder.refresh()
+        self._routes.learn(self._holder.table, self._endpoints.known, monotonic())
 
     async def _http(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         try:
@@ -116,7 +160,7 @@ class Gateway:
                 raise errors.not_ready()
             return await answer.json({"status": "ok", "table_version": table.version})
         generates = path in GENERATING
-        if not generates and path != MODELS and not path.startswith(MODELS + "/"):
+        if not generates and path not in (MODELS, METRICS) and not path.startswith(MODELS + "/"):
             raise errors.unknown_path(scope["path"])
         _require_method(method, *(("POST",) if generates else ("GET", "HEAD")))
         if table is None:
@@ -124,6 +168,8 @@ class Gateway:
         authenticate(scope, table)
         if generates:
             return await self._generate(scope, receive, answer, table, path)
+        if path == METRICS:
+            return await answer.whole(200, await self._scrape.page(), [METRICS_TYPE])
         if path == MODELS:
             return await answer.json({"object": "list", "data": [_model_card(name) for name in sorted(table.models)]})
         name = path.removeprefix(MODELS + "/")
@@ -154,25 +200,11 @@ class Gateway:
             leaving.cancel()
 
     async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table) -> None:
-        """Tries one arm, and a second time where that failed before anything of an answer was passed on."""
-        routes = self._routes
         table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
         model = table.models.get(request.model)
-        key = None if model is None else sticky_key(model.sticky, request.user, scope)
-        arm = routes.pick(table, request.model, key, monotonic())
-        try:
-            await self._exchange.answer(arm, request, scope, answer, eager=routes.alternatives(request.model))
-        except errors.ApiError as error:
-            if error.failure is None:
-                raise
-            second = routes.other(request.model, key, monotonic(), arm)
-            if second is None and error.failure is errors.Failure.BROKEN:
-                second = arm
-            if second is None:
-                raise
-            await self._exchange.answer(second, request, scope, answer)
-        for shadow in routes.mirrors(request.model):
-            self._mirror.send(shadow, request, scope)
+        if model is not None and model.asleep:
+            table = await self._hold.until_awake(request.model, model.wakes_s)
+        await self._delivery.deliver(request, scope, answer, table)
 
 
 async def _client_left(receive: Receive) -> None:
@@ -190,20 +222,21 @@ def _model_card(name: str) -> dict[str, Any]:
 
 
 def build(args: dict[str, Any]) -> Application:
-    """The Serve application. `args`: `internal_key_file` (path), `read` (`module:function`, the
-    table's reader), `report` (`module:function`, what writes the figures), `replicas`."""
-    reader_path, report_path = args.get("read", DEFAULT_READER), args.get("report", DEFAULT_REPORT)
+    """The Serve application. `args`: `internal_key_file` (path), `replicas`, and other `Doors` than the usual ones,
+    each as `module:function` by its name.
+    """
+    paths = {name: args.get(name, usual) for name, usual in DEFAULT_DOORS.items()}
     key_file = args["internal_key_file"]
 
     def make_gateway() -> ASGIApp:
-        read, report = (pkgutil.resolve_name(path) for path in (reader_path, report_path))
-        return Gateway(read, report, read_internal_key(key_file))
+        doors = Doors(**{name: pkgutil.resolve_name(path) for name, path in paths.items()})
+        return Gateway(doors, read_internal_key(key_file))
 
     deployment = serve.deployment(
         serve.ingress(make_gateway)(),
         name="gateway",
         num_replicas=args.get("replicas", 1),
-        max_ongoing_requests=1000,  # never the queue: engines queue, limits refuse
+        max_ongoing_requests=1000 + MOST_HELD,  # never the queue: engines queue, limits refuse
         ray_actor_options={"num_cpus": 0},
         logging_config={"enable_access_log": False},
     )

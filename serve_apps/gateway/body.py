@@ -19,13 +19,14 @@ class ClientGone(Exception):
 class Request:
     """`raw` is forwarded as it came to the same `path`; the engine checks everything that is not named here.
 
-    `user` is empty where the request names nobody.
+    `user` is empty where the request names nobody; `prompt` is what the model shall read, as parsed, whatever it is.
     """
 
     path: str
     raw: bytes
     model: str
     user: str
+    prompt: Any
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
@@ -63,4 +64,5 @@ def parse_request(path: str, raw: bytes) -> Request:
         raise invalid_value("model", "a string", model)
     if path == CHAT and not isinstance(document.get("messages"), list):
         raise invalid_value("messages", "an array", document.get("messages"))
-    return Request(path, raw, model, user if isinstance(user, str) else "")
+    prompt = document.get("messages" if path == CHAT else "prompt")
+    return Request(path, raw, model, user if isinstance(user, str) else "", prompt)

@@ -14,17 +14,18 @@ BAD_GATEWAY = 502
 
 
 class Failure(Enum):
-    """What went wrong at an application, by what may still be done for a request of which nothing was answered yet."""
+    """What went wrong at a replica with a request of which nothing was answered yet: another replica may answer it."""
 
-    UNREACHED = "it cannot be connected to: another application may answer"
-    FAILED = "it answered with a failure: another application may answer"
-    BROKEN = "it broke off: another application, or another replica of it, may answer"
+    UNREACHED = "it cannot be connected to: nothing was sent"
+    FAILED = "it answered with a failure"
+    BROKEN = "it broke off: the connection, and perhaps the replica with it"
+    SILENT = "it is stuck or has not been heard of for a while, and the request was taken back from it"
 
 
 class ApiError(Exception):
     """An answer that is not the wanted one: an HTTP status and the OpenAI error object to send with it.
 
-    `failure` is None where no other application would answer better.
+    `failure` is None where no other replica would answer better.
     """
 
     def __init__(
@@ -93,6 +94,11 @@ def model_unavailable(model: str, reason: str, failure: Failure | None = None) -
     message = f"The model '{model}' is not available now: {reason}."
     retry_after = (b"retry-after", b"2")
     return ApiError(503, "model_unavailable", message, kind=SERVER, headers=(retry_after,), failure=failure)
+
+
+def metrics_unavailable() -> ApiError:
+    message = "The metrics cannot be read now."
+    return ApiError(503, "metrics_unavailable", message, kind=SERVER, headers=((b"retry-after", b"2"),))
 
 
 def not_ready() -> ApiError:

@@ -1,5 +1,6 @@
-"""One request at one application: sent, its answer passed on as it comes, its times taken. Stores nothing."""
+"""One request at one replica: sent, its answer passed on as it comes, its times taken. Stores nothing."""
 
+import asyncio
 from time import monotonic
 
 import aiohttp
@@ -10,9 +11,9 @@ from serve_apps.gateway.body import Request
 from serve_apps.gateway.errors import ApiError, Failure, from_upstream, model_unavailable, upstream_timeout
 from serve_apps.gateway.figures import Figures, Meter, Outcome
 from serve_apps.gateway.proxy import Upstream, read_answer, returned_headers
+from serve_apps.gateway.replicas import Visit
 from serve_apps.gateway.routes import Routes
 from serve_apps.gateway.stream import EventRelay
-from serve_apps.gateway.table import Arm
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -23,71 +24,75 @@ class Exchange:
         self._routes = routes
         self._figures = figures
 
-    async def answer(
-        self,
-        arm: Arm,
-        request: Request,
-        scope: Scope,
-        answer: Answer,
-        *,
-        mirrored: bool = False,
-        eager: bool = False,
-    ) -> None:
-        """Passes the answer of `arm` on to `answer`. `eager` waits less long for a connection (see `Timeouts`).
+    async def answer(self, visit: Visit, request: Request, scope: Scope, answer: Answer) -> None:
+        """Passes the answer of the visited replica on to `answer`.
 
         Raises ApiError while nothing was passed on yet; afterwards a stream that fails ends in an error event.
         """
+        app, arm = visit.server.replica.app, visit.arm
         told = [(b"x-biplane-version", arm.version.encode())]
         if arm.name:
             told.append((b"x-biplane-arm", arm.name.encode()))
-        meter, outcome = self._figures.meter(arm.app), Outcome.UNJUDGED
+        if app:
+            told.append((b"x-biplane-replica", app.encode()))
+        meter, outcome = self._figures.meter(app), Outcome.UNJUDGED
         try:
-            response = await self._upstream.send(arm, request, scope, mirrored, eager)
-            self._routes.reached(arm)
-            try:
-                headers = returned_headers(response.headers) + told
-                if response.content_type == "text/event-stream":
-                    outcome = await _relay(response, answer, headers, meter, request.model)
-                    return
-                body = await read_answer(response, request.model)
-            finally:
-                response.close()  # drops the connection unless the answer was read to its end
-            outcome = Outcome.WHOLE
+            with visit:
+                response = await self._upstream.send(visit, request, scope)
+                self._routes.reached(visit.server)
+                try:
+                    headers = returned_headers(response.headers) + told
+                    if response.content_type == "text/event-stream":
+                        outcome = await self._relay(response, answer, headers, meter, visit)
+                        return
+                    body = await read_answer(response, request.model)
+                finally:
+                    response.close()  # drops the connection unless the answer was read to its end
+                outcome = Outcome.WHOLE
+        except asyncio.CancelledError:
+            if not visit.uncancel():
+                raise
+            outcome = Outcome.FAILED
+            raise model_unavailable(request.model, "its server does not answer", Failure.SILENT) from None
         except ApiError as error:
             outcome = Outcome.FAILED if error.status >= 500 else Outcome.UNJUDGED
             error.headers += tuple(told)
-            if error.failure is Failure.UNREACHED:
-                self._routes.unreached(arm, monotonic())
+            if error.failure in (Failure.UNREACHED, Failure.BROKEN):
+                self._routes.unreached(visit.server, monotonic())
             else:
-                self._routes.reached(arm)
+                self._routes.reached(visit.server)
             raise
         finally:
             meter.end(outcome)
         await answer.whole(200, body, headers)
 
-
-async def _relay(
-    response: aiohttp.ClientResponse, answer: Answer, headers: Headers, meter: Meter, model: str
-) -> Outcome:
-    """The head goes out with the first event: until then another application may still answer instead."""
-    relay = EventRelay()
-    broken: Exception | None = None
-    try:
-        async for chunk in response.content.iter_any():
-            if ready := relay.feed(chunk):
-                meter.chunk()
-                if not answer.started:
-                    await answer.start(200, headers)
-                await answer.part(ready)
-    except (aiohttp.ClientError, TimeoutError) as error:
-        broken = error
-    last = relay.finish(broken is not None)
-    if not answer.started and not relay.whole:
-        raise _never_began(relay, model, broken)
-    if not answer.started:
-        await answer.start(200, headers)
-    await answer.part(last, last=True)
-    return Outcome.WHOLE if relay.whole else Outcome.FAILED
+    async def _relay(
+        self, response: aiohttp.ClientResponse, answer: Answer, headers: Headers, meter: Meter, visit: Visit
+    ) -> Outcome:
+        """The head goes out with the first event: until then another replica may still answer instead."""
+        relay = EventRelay()
+        broken: Exception | None = None
+        try:
+            async for chunk in response.content.iter_any():
+                if ready := relay.feed(chunk):
+                    meter.chunk()
+                    if not answer.started:
+                        visit.began()
+                        await answer.start(200, headers)
+                    await answer.part(ready)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            broken = error
+        last = relay.finish(broken is not None)
+        if not answer.started:
+            if not relay.whole:
+                raise _never_began(relay, visit.model, broken)
+            visit.began()
+            await answer.start(200, headers)
+        await answer.part(last, last=True)
+        if relay.whole:
+            return Outcome.WHOLE
+        self._figures.streams_cut += 1
+        return Outcome.FAILED
 
 
 def _never_began(relay: EventRelay, model: str, broken: Exception | None) -> ApiError:

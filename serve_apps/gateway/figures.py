@@ -78,6 +78,7 @@ class Figures:
 
     def __init__(self) -> None:
         self.shadows_dropped = 0
+        self.streams_cut = 0
         self._replica = secrets.token_hex(6)
         self._tallies: dict[str, Tally] = {}
 
@@ -96,7 +97,7 @@ class Figures:
 
     def body(self) -> dict[str, Any]:
         told = document({app: tally.read() for app, tally in self._tallies.items()})
-        return {**told, "shadows_dropped": self.shadows_dropped}
+        return {**told, "shadows_dropped": self.shadows_dropped, "streams_cut": self.streams_cut}
 
     async def run(self, report: Report, named: Callable[[], Collection[str]], period_s: float = PERIOD_SECONDS) -> None:
         """Writes the figures through `report` for ever; `named` gives the applications of the table."""

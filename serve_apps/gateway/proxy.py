@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from serve_apps.gateway.body import Request
 from serve_apps.gateway.errors import Failure, from_upstream, model_unavailable, upstream_timeout
-from serve_apps.gateway.table import Arm
+from serve_apps.gateway.replicas import Visit
 
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade".split()
@@ -25,8 +25,9 @@ NOT_RETURNED = HOP_BY_HOP | frozenset(b"content-length server date set-cookie x-
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds. `silence_s` bounds the wait for the next byte, the first one included; `total_s` the whole
-    answer; `eager_connect_s` the wait for a connection where another arm can take the request.
+    """Seconds. `silence_s` bounds the wait for the next byte, the first one included; `total_s` the whole answer, from
+    the first try on; `eager_connect_s` the wait for a connection where another replica can take the request: two such
+    waits, as many as a request makes before its last try, are less than a second.
     """
 
     connect_s: float = 2.0
@@ -56,12 +57,10 @@ class Upstream:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def send(
-        self, arm: Arm, request: Request, scope: Scope, mirrored: bool, eager: bool
-    ) -> aiohttp.ClientResponse:
-        """The answer with its body unread; the caller closes it. A `mirrored` request is marked as one.
+    async def send(self, visit: Visit, request: Request, scope: Scope) -> aiohttp.ClientResponse:
+        """The answer of the visited engine with its body unread; the caller closes it.
 
-        Raises ApiError: 503 where the version cannot be reached or answers with no OpenAI error, 504 where it
+        Raises ApiError: 503 where the engine cannot be reached or answers with no OpenAI error, 504 where it
         says nothing for too long, and the engine's own error where it refuses the request.
         """
         headers = {
@@ -74,12 +73,16 @@ class Upstream:
         # Else Serve cancels the handler when we leave, which vLLM's wrapper does not pass on to the generation it
         # waits for: the engine would generate to the end. Left alone, vLLM sees the disconnect and aborts.
         headers["x-request-disconnect-disabled"] = "?1"
-        if mirrored:
+        if visit.mirrored:
             headers["x-biplane-shadow"] = "1"
-        timeout = self._eager if eager else self._patient
+        timeout = self._eager if visit.eager else self._patient
+        if visit.total_s is not None:
+            timeout = aiohttp.ClientTimeout(
+                total=visit.total_s, sock_connect=timeout.sock_connect, sock_read=timeout.sock_read
+            )
         try:
             response = await self._session.post(
-                arm.url + request.path, data=request.raw, headers=headers, allow_redirects=False, timeout=timeout
+                visit.url + request.path, data=request.raw, headers=headers, allow_redirects=False, timeout=timeout
             )
             if response.status == 200:
                 return response

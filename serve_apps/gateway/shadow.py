@@ -13,7 +13,8 @@ from serve_apps.gateway.body import Request
 from serve_apps.gateway.errors import ApiError
 from serve_apps.gateway.exchange import Exchange
 from serve_apps.gateway.figures import Figures
-from serve_apps.gateway.table import Arm
+from serve_apps.gateway.replicas import Visit
+from serve_apps.gateway.routes import Target
 
 IN_FLIGHT = 32
 
@@ -24,7 +25,7 @@ class Mirror:
         self._figures = figures
         self._flying: set[asyncio.Task[None]] = set()
 
-    def send(self, shadow: Arm, request: Request, scope: Scope) -> None:
+    def send(self, shadow: Target, request: Request, scope: Scope) -> None:
         if len(self._flying) >= IN_FLIGHT:
             self._figures.shadows_dropped += 1
             return
@@ -32,9 +33,11 @@ class Mirror:
         self._flying.add(copy)
         copy.add_done_callback(self._flying.discard)
 
-    async def _send(self, shadow: Arm, request: Request, scope: Scope) -> None:
+    async def _send(self, shadow: Target, request: Request, scope: Scope) -> None:
+        server = shadow.server
+        visit = Visit(server, shadow.slot.arm, server.url, request.model, mirrored=True)
         try:
-            await self._exchange.answer(shadow, request, scope, Answer(_nobody, head_only=False), mirrored=True)
+            await self._exchange.answer(visit, request, scope, Answer(_nobody, head_only=False))
         except ApiError:
             return  # counted where it was met
 

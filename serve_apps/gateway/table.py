@@ -6,13 +6,13 @@ stability): requests go on with the last table. A crash leaves nothing behind; a
 
 import asyncio
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 DEFAULT_MAX_BODY_BYTES = 1 << 20
-PERIOD_SECONDS = 1.0
 
 
 class Sticky(Enum):
@@ -23,17 +23,30 @@ class Sticky(Enum):
     SESSION = "session"
 
 
+class Affinity(Enum):
+    """Which requests a replica is wanted for more than another replica of the same arm."""
+
+    NONE = ""
+    PREFIX = "prefix"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One engine. `app` is the application that it is, under which its traffic is counted; `url` its route through
+    HAProxy, without `/v1`, on which it can be reached while its own address is not known.
+    """
+
+    app: str
+    url: str
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One version of a model and its share of the traffic; `url` is the version's route, without `/v1`.
-
-    `app` is the application that serves it, under which its traffic is counted; `name` that of the arm in an A/B test.
-    """
+    """One version of a model and its share of the traffic; `name` is that of the arm in an A/B test."""
 
     version: str
     weight: float
-    url: str
-    app: str = ""
+    replicas: tuple[Replica, ...]
     name: str = ""
 
 
@@ -47,9 +60,17 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class Model:
+    """`wakes_s` is how many seconds a request may wait for a model without replicas to get one; 0 is not at all."""
+
     arms: tuple[Arm, ...]
     sticky: Sticky = Sticky.NOBODY
     shadows: tuple[Shadow, ...] = ()
+    affinity: Affinity = Affinity.NONE
+    wakes_s: float = 0.0
+
+    @property
+    def asleep(self) -> bool:
+        return self.wakes_s > 0 and not any(arm.weight > 0 and arm.replicas for arm in self.arms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,30 +98,38 @@ def parse_table(raw: bytes) -> Table:
 
 
 def _model(told: dict[str, Any]) -> Model:
+    wakes_s = float(told.get("wakes_s", 0))
+    if not 0 <= wakes_s < math.inf:
+        raise ValueError(f"wakes_s is a number of seconds, not {wakes_s}")
     return Model(
         tuple(_arm(arm, arm["weight"]) for arm in told["arms"]),
         Sticky(told.get("sticky", "")),
         tuple(Shadow(_arm(shadow, 0), float(shadow["share"])) for shadow in told.get("shadows", ())),
+        Affinity(told.get("affinity", "")),
+        wakes_s,
     )
 
 
 def _arm(told: dict[str, Any], weight: float) -> Arm:
-    url = told["url"].rstrip("/")
-    return Arm(str(told["version"]), float(weight), url, str(told.get("app", "")), str(told.get("name", "")))
+    """An arm without `replicas`, of a table that an older control plane wrote, is an arm with one: itself."""
+    replicas = tuple(
+        Replica(str(replica.get("app", "")), replica["url"].rstrip("/")) for replica in told.get("replicas", (told,))
+    )
+    return Arm(str(told["version"]), float(weight), replicas, str(told.get("name", "")))
 
 
 class TableHolder:
-    """Holds the newest good table and renews it every `period_s` seconds until `run` is cancelled.
+    """Holds the newest good table, as of the last `refresh`.
 
     `read` may block (a file, a database, an actor call): it runs in a thread. It returns None
     where nothing was published yet. A table of an older version than the one held is stale and not taken.
     """
 
-    def __init__(self, read: Callable[[], bytes | None], period_s: float = PERIOD_SECONDS) -> None:
+    def __init__(self, read: Callable[[], bytes | None]) -> None:
         self.table: Table | None = None
         self._read = read
         self._raw: bytes | None = None
-        self._period_s = period_s
+        self._changed = asyncio.Event()
 
     async def refresh(self) -> None:
         """Reads once. Never raises: whatever goes wrong, the last good table stays."""
@@ -113,8 +142,9 @@ class TableHolder:
             return
         if self.table is None or table.version >= self.table.version:
             self.table, self._raw = table, raw
+            self._changed.set()
+            self._changed = asyncio.Event()
 
-    async def run(self) -> None:
-        while True:
-            await self.refresh()
-            await asyncio.sleep(self._period_s)
+    async def changed(self) -> None:
+        """Returns as soon as there is another table than now."""
+        await self._changed.wait()

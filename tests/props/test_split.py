@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from serve_apps.gateway.routes import Routes
-from serve_apps.gateway.table import Arm, Model, Table
+from serve_apps.gateway.table import Arm, Model, Replica, Table
 
 weights = st.one_of(st.floats(0.001, 1000), st.integers(0, 100).map(float))
 splits = st.lists(weights, min_size=1, max_size=6).filter(lambda found: sum(found) > 0)
@@ -17,20 +17,22 @@ KEYS = [f"user-{number}" for number in range(600)]
 
 
 def table_of(found: list[float], version: int = 1) -> Table:
-    arms = tuple(Arm(str(index), weight, f"http://{index}") for index, weight in enumerate(found))
+    arms = tuple(
+        Arm(str(index), weight, (Replica(str(index), f"http://{index}"),)) for index, weight in enumerate(found)
+    )
     return Table(version, {"m": Model(arms)}, {}, 1)
 
 
 def owners(found: list[float]) -> dict[str, int]:
     routes, table = Routes(), table_of(found)
-    return {key: int(routes.pick(table, "m", key, 0.0).version) for key in KEYS}
+    return {key: int(routes.pick(table, "m", key, 0.0).slot.arm.version) for key in KEYS}
 
 
 @settings(max_examples=60, deadline=None)
 @given(splits, st.integers(0, 400), st.integers(1, 400))
 def test_every_arm_has_its_share_of_any_window(found: list[float], start: int, length: int) -> None:
     routes, table, total = Routes(), table_of(found), sum(found)
-    order = [int(routes.pick(table, "m", None, 0.0).version) for _ in range(start + length)]
+    order = [int(routes.pick(table, "m", None, 0.0).slot.arm.version) for _ in range(start + length)]
     arms = sum(weight > 0 for weight in found)
     bound = (1 - 1 / (2 * arms - 2) if arms > 1 else 0) + 1e-6
     prefix, window = Counter(order[:length]), Counter(order[start:])
@@ -45,7 +47,7 @@ def test_every_arm_has_its_share_of_any_window(found: list[float], start: int, l
 @given(splits)
 def test_after_a_thousand_requests_the_error_is_under_one_percent(found: list[float]) -> None:
     routes, table, total = Routes(), table_of(found), sum(found)
-    counted = Counter(int(routes.pick(table, "m", None, 0.0).version) for _ in range(1000))
+    counted = Counter(int(routes.pick(table, "m", None, 0.0).slot.arm.version) for _ in range(1000))
     assert all(abs(counted[index] / 1000 - weight / total) < 0.01 for index, weight in enumerate(found))
 
 
@@ -90,7 +92,7 @@ def test_an_arm_that_comes_takes_its_keys_from_all_and_one_that_leaves_gives_the
 
 
 def test_models_draw_apart_so_that_two_experiments_do_not_pick_the_same_people() -> None:
-    arms = tuple(Arm(version, 1, f"http://{version}") for version in ("1", "2"))
+    arms = tuple(Arm(version, 1, (Replica(version, f"http://{version}"),)) for version in ("1", "2"))
     routes, table = Routes(), Table(1, {"m": Model(arms), "n": Model(arms)}, {}, 1)
-    both = Counter(tuple(routes.pick(table, name, key, 0.0).version for name in ("m", "n")) for key in KEYS)
+    both = Counter(tuple(routes.pick(table, name, key, 0.0).slot.arm.version for name in ("m", "n")) for key in KEYS)
     assert all(90 < both[pair] < 210 for pair in itertools.product("12", repeat=2))

@@ -15,13 +15,16 @@ from aiohttp import web
 from ray.serve._private.http_util import RequestIdMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from control.engine_report import EngineReport
 from control.traffic import Traffic, parse
-from serve_apps.gateway.app import Gateway
+from serve_apps.gateway.app import Doors, Gateway
 from serve_apps.gateway.proxy import Timeouts
 
 KEY = "bp-client-key"
 INTERNAL_KEY = "internal"
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+PERIOD_SECONDS = 0.02
+STALE_SECONDS = 0.2
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -43,6 +46,7 @@ class Engine:
     headers: list[dict[str, str]] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     paths: list[str] = field(default_factory=list)
+    runner: web.AppRunner | None = None
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.bodies.append(await request.read())
@@ -54,25 +58,68 @@ class Engine:
             self.left.set()
             raise
 
+    async def die(self) -> None:
+        """Breaks every connection off and takes no more, as a process that is killed."""
+        assert self.runner is not None
+        server = self.runner.server
+        assert server is not None
+        for site in list(self.runner.sites):
+            await site.stop()
+        for connection in server.connections:
+            assert connection.transport is not None
+            connection.transport.abort()
+
 
 @dataclass
 class Published:
-    """The table's reader, as the control plane would write it, and the figures' keeper."""
+    """The store: the table as the control plane would write it, what the replicas say, and the figures' keeper.
+
+    Replicas in `silent` say nothing any more.
+    """
 
     raw: bytes | None
     broken: bool = False
     figures: dict[str, Traffic] = field(default_factory=dict)
     dropped: int = 0
+    cut: int = 0
+    engines: dict[str, EngineReport] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    woken: list[str] = field(default_factory=list)
+    rendered: int = 0
+    readings: int = 0
+    _heard: dict[str, float] = field(default_factory=dict)
+
+    def doors(self) -> Doors:
+        return Doors(self.read, self.read_engines, self.report, self.wake, self.render)
 
     def report(self, replica: str, body: dict[str, Any]) -> None:
-        if self.broken:
-            raise OSError("the control plane is away")
+        self._require()
         self.figures, self.dropped = parse(json.loads(json.dumps(body))), body["shadows_dropped"]
+        self.cut = body["streams_cut"]
 
     def read(self) -> bytes | None:
+        self.readings += 1
+        self._require()
+        return self.raw
+
+    def read_engines(self) -> dict[str, tuple[EngineReport, float]]:
+        self._require()
+        for app in self.engines.keys() - self.silent:
+            self._heard[app] = self._heard.get(app, 0.0) + 0.5
+        return {app: (report, self._heard.get(app, 0.0)) for app, report in self.engines.items()}
+
+    def wake(self, deployment: str) -> None:
+        self.woken.append(deployment)
+        self._require()
+
+    def render(self) -> bytes:
+        self.rendered += 1
+        self._require()
+        return b"biplane_up %d\n" % self.rendered
+
+    def _require(self) -> None:
         if self.broken:
             raise OSError("the control plane is away")
-        return self.raw
 
 
 @dataclass
@@ -81,17 +128,26 @@ class World:
     published: Published
     client: aiohttp.ClientSession
     port: int
+    gateway: Gateway
+    version: int = 1
 
     def publish(self, **changes: Any) -> None:
         self.published.raw = table(self.engine.url, **changes)
 
     async def publish_model(self, **changes: Any) -> None:
         """Another model `tiny`, which the gateway has when this returns."""
-        self.publish(version=2, models={"tiny": {"arms": [arm(self.engine.url)], **changes}})
-        served = 1
-        while served < 2:
+        self.version += 1
+        self.publish(version=self.version, models={"tiny": {"arms": [arm(self.engine.url)], **changes}})
+        served = 0
+        while served < self.version:
             async with self.client.get("/healthz") as response:
                 served = (await response.json())["table_version"]
+
+    async def read_again(self) -> None:
+        """Returns when the gateway has taken in what the store has now: a reading may be half done, the next is not."""
+        done = self.published.readings + 3
+        while self.published.readings < done:
+            await asyncio.sleep(0.005)
 
     async def figures_of(self, app: str, requests: int) -> Traffic:
         """The figures of `app` once so many requests were written down."""
@@ -101,7 +157,14 @@ class World:
 
 
 def arm(url: str, **changes: Any) -> dict[str, Any]:
+    """An arm in the form that a table had when an arm was one application."""
     return {"version": "3", "weight": 1.0, "url": url, **changes}
+
+
+def arm_of(*replicas: tuple[str, str], **changes: Any) -> dict[str, Any]:
+    """An arm with a replica for each (app, url)."""
+    told = [{"app": app, "url": url} for app, url in replicas]
+    return {"version": "3", "weight": 1.0, "name": "", "replicas": told, **changes}
 
 
 def table(url: str, **changes: Any) -> bytes:
@@ -136,6 +199,7 @@ async def engine_of(handler: Handler) -> AsyncIterator[Engine]:
         application.router.add_post("/llm/tiny/3" + path, engine.answer)
     runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
+    engine.runner = runner
     port = free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     engine.url = f"http://127.0.0.1:{port}/llm/tiny/3"
@@ -152,23 +216,43 @@ async def world(handler: Handler, timeouts: Timeouts | None = None, first_table:
         yield it
 
 
+class QuickServer(uvicorn.Server):
+    """Ends at once where uvicorn waits for a tenth of a second twice: most of the time of a test."""
+
+    ending: asyncio.Event
+
+    async def main_loop(self) -> None:
+        self.ending = asyncio.Event()
+        await self.on_tick(0)
+        await self.ending.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if tasks := list(self.server_state.tasks):
+            _, late = await asyncio.wait(tasks, timeout=1)
+            for task in late:
+                task.cancel()
+        await self.lifespan.shutdown()
+
+
 @contextlib.asynccontextmanager
 async def gateway_of(engine: Engine, timeouts: Timeouts | None, first_table: bool) -> AsyncIterator[World]:
     published = Published(table(engine.url) if first_table else None)
-    gateway = Gateway(published.read, published.report, INTERNAL_KEY, timeouts, period_s=0.02)
+    gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, period_s=PERIOD_SECONDS, stale_s=STALE_SECONDS)
     port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(as_served(gateway), "127.0.0.1", port, log_level="critical", timeout_graceful_shutdown=1)
-    )
+    server = QuickServer(uvicorn.Config(as_served(gateway), "127.0.0.1", port, log_level="critical"))
     serving = asyncio.create_task(server.serve())
     while not server.started:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.001)
     headers = {"authorization": f"Bearer {KEY}"}
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as client:
-            yield World(engine, published, client, port)
+            yield World(engine, published, client, port, gateway)
     finally:
-        server.should_exit = True
+        server.ending.set()
         await serving
 
 

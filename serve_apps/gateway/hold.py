@@ -1,0 +1,59 @@
+"""Requests for models that are asleep: held until there is a replica, not longer than the model's table entry says.
+
+Held in memory only: a crash costs the requests that are held.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+
+from serve_apps.gateway.errors import model_unavailable
+from serve_apps.gateway.table import Table, TableHolder
+
+MOST_HELD = 1000
+"""Of all models together. A held request is its body and a task, so that this is memory, not time."""
+ASK_SECONDS = 1.0
+
+
+class Hold:
+    """`ask` says that somebody waits for a served name. It may block: it runs in a thread."""
+
+    def __init__(self, holder: TableHolder, ask: Callable[[str], None]) -> None:
+        self._holder = holder
+        self._ask = ask
+        self._held: Counter[str] = Counter()
+        self._asking: dict[str, asyncio.Task[None]] = {}
+
+    async def until_awake(self, name: str, wakes_s: float) -> Table:
+        """The first table by which the model called `name` is not asleep.
+
+        Raises ApiError 503 where that does not come within `wakes_s` seconds, and at once where too many are held.
+        """
+        if self._held.total() >= MOST_HELD:
+            raise model_unavailable(name, "it is asleep, and too many requests wait already")
+        self._held[name] += 1
+        try:
+            if name not in self._asking:
+                self._asking[name] = asyncio.create_task(self._keep_asking(name))
+            async with asyncio.timeout(wakes_s):
+                while (table := self._holder.table) is None or _asleep(table, name):
+                    await self._holder.changed()
+            return table
+        except TimeoutError:
+            raise model_unavailable(name, f"it was asleep and did not wake within {wakes_s:g} s") from None
+        finally:
+            self._held[name] -= 1
+
+    async def _keep_asking(self, name: str) -> None:
+        """Asks for as long as somebody waits: the store may be away, and who reads the wish may be, too."""
+        while self._held[name]:
+            with contextlib.suppress(Exception):  # the wish is made again at the next turn
+                await asyncio.to_thread(self._ask, name)
+            await asyncio.sleep(ASK_SECONDS)
+        del self._asking[name], self._held[name]
+
+
+def _asleep(table: Table, name: str) -> bool:
+    model = table.models.get(name)
+    return model is not None and model.asleep
