@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import random
 import shutil
 import socket
 import stat
@@ -62,19 +63,32 @@ def make_private(directory: Path) -> None:
         raise Refused(f"{directory} belongs to another user; remove it")
 
 
+CHOICE = range(10_240, 28_000)
+"""Below the ports that kernels give to outgoing connections and to whoever asks for any (Linux: from 32,768 on) and
+those that Serve gives to replicas (from 30,000): a port of those may be taken between the choice and its use."""
+
+
 def choose_port(what: str, wanted: int, plane_id: str) -> int:
-    """`wanted` if it is free, or any free port when `wanted` is 0. Raises Refused with the owner otherwise."""
+    """`wanted` if it is free, or any free one of `CHOICE` where it is 0. Raises Refused with the owner otherwise."""
+    if wanted == 0:
+        found = next((port for port in random.sample(CHOICE, len(CHOICE)) if _is_free(port)), None)
+        if found is None:
+            raise Refused(f"every port from {CHOICE[0]} to {CHOICE[-1]} is taken; name one for the {what}")
+        return found
+    if not _is_free(wanted):
+        owner = _owner(wanted, plane_id)
+        raise Refused(f"port {wanted} ({what}) is taken{owner}; name another one under spec.ports of the cluster file")
+    return wanted
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("", wanted))  # only looked at, never listened on; Ray listens on every interface
-        except OSError as error:
-            owner = _owner(wanted, plane_id)
-            raise Refused(
-                f"port {wanted} ({what}) is taken{owner}; name another one under spec.ports of the cluster file"
-            ) from error
-        port: int = probe.getsockname()[1]
-        return port
+            probe.bind(("", port))  # only looked at, never listened on; Ray listens on every interface
+        except OSError:
+            return False
+        return True
 
 
 def _owner(port: int, plane_id: str) -> str:

@@ -11,6 +11,7 @@ small; the replica imports both. A replica that dies takes its engine with it an
 
 import asyncio
 import functools
+import gc
 import os
 import time
 from collections.abc import Mapping
@@ -137,6 +138,8 @@ class Engine:
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         app = RequireInternalKey(await self._engine.build_asgi_app())
         await warm_up(app, self._wanted.model)
+        gc.collect()
+        gc.freeze()  # what was imported stays: looking through it again costs streams tens of milliseconds
         self._lap("warm-up")
         self._server = ReplicaServer(app, ray.util.get_node_ip_address())
         await self._server.start()

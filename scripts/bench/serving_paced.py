@@ -67,7 +67,8 @@ class PacedApp:
         self._model = model
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match scope["type"], scope.get("path"):
+        # Serve puts its route's prefix before the path.
+        match scope["type"], scope.get("path", "").removeprefix(scope.get("root_path", "")):
             case "lifespan", _:
                 while True:
                     await send({"type": f"{(await receive())['type']}.complete"})

@@ -7,6 +7,7 @@ as it has read a table. Where the replicas are and how they are it reads of them
 """
 
 import asyncio
+import gc
 import logging
 import pkgutil
 from collections.abc import Callable
@@ -111,6 +112,8 @@ class Gateway:
         async with self._upstream:
             refreshing = asyncio.create_task(self._keep_fresh())
             reporting = asyncio.create_task(self._figures.run(self._report, self._named, self._period_s))
+            gc.collect()
+            gc.freeze()  # what was imported stays: looking through it again costs streams tens of milliseconds
             await send({"type": "lifespan.startup.complete"})
             await receive()
             refreshing.cancel()
