@@ -55,7 +55,11 @@ def test_it_has_the_arms_of_each_model_that_serves_and_the_hash_of_each_key() ->
 def test_the_gateway_application_is_asked_for_when_it_is_not_there() -> None:
     (effect,) = decide(Snapshot({}, {}, {"models": {}, "keys": {}}, AppState.ABSENT, "/k")).effects
     assert isinstance(effect, EnsureApp)
-    assert (effect.app, effect.route_prefix, effect.args) == ("gateway", "/", {"internal_key_file": "/k", "replicas": 2})
+    assert (effect.app, effect.route_prefix, effect.args) == (
+        "gateway",
+        "/",
+        {"internal_key_file": "/k", "replicas": 2},
+    )
 
 
 def test_a_gateway_application_that_failed_is_ended_and_asked_for_again() -> None:
