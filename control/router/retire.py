@@ -9,7 +9,7 @@ from control.router.fleet import lease_of
 from control.router.state import Snapshot
 
 DRAIN_SECONDS = 4.0
-"""How long after a new table an application that it no longer names goes on: gateways read the table every second."""
+"""How long after a new table an application that it no longer names goes on: gateways read the table twice a second."""
 PATIENCE_SECONDS = 600.0
 """How long it goes on at most for the requests that it still has."""
 

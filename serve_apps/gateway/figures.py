@@ -13,7 +13,6 @@ from typing import Any
 
 from control.traffic import Traffic, bucket, document
 
-PERIOD_SECONDS = 1.0
 FORGET_SECONDS = 600.0
 """How long the figures of an application are kept that the table does not name any more."""
 
@@ -99,7 +98,7 @@ class Figures:
         told = document({app: tally.read() for app, tally in self._tallies.items()})
         return {**told, "shadows_dropped": self.shadows_dropped, "streams_cut": self.streams_cut}
 
-    async def run(self, report: Report, named: Callable[[], Collection[str]], period_s: float = PERIOD_SECONDS) -> None:
+    async def run(self, report: Report, named: Callable[[], Collection[str]], period_s: float) -> None:
         """Writes the figures through `report` for ever; `named` gives the applications of the table."""
         while True:
             await asyncio.sleep(period_s)
