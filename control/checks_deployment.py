@@ -14,11 +14,12 @@ from control.kernel.store import Object
 from control.registry.admission import version_faults
 from control.registry.nature import Nature
 from control.registry.view import deployable
-from control.rolling import IN_PLACE, Rolling
+from control.rolling import Rolling
 from control.scheduler.state import Node
 from control.specs.deployment import Deployment, DeploymentSpec
 from control.specs.engine import engine_faults, without_effect_on_cpu
 from control.specs.problem import Fault, Loc
+from control.specs.workload import IN_PLACE
 
 _VERSION: Loc = ("spec", "version")
 
@@ -98,7 +99,7 @@ def _settings(spec: DeploymentSpec) -> Mapping[str, Any]:
     return {
         "model": spec.model,
         "engine": spec.engine,
-        "workload": spec.workload.model_dump(mode="json", exclude_defaults=True, exclude=IN_PLACE),
+        "workload": spec.workload.model_dump(mode="json", exclude_defaults=True, exclude=set(IN_PLACE)),
         "adapters": spec.adapters,
         "arms": spec.rollout.arms,
     }

@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from control import device_load, engine_report, traffic
 from control.engine_report import EngineReport
+from control.kernel.beats import read_beats
 from control.kernel.clock import system_clock
 from control.kernel.home import Home
 from control.kernel.ids import TABLE_KIND, TABLE_NAME, WAKE_PREFIX
@@ -31,11 +31,8 @@ def read_gateway_table() -> bytes | None:
 
 def read_engines() -> dict[str, tuple[EngineReport, float]]:
     """By application, what its replica said last and when, on the clock of the replica's own node."""
-    found = {}
-    for beat in store().heartbeats(engine_report.BEAT_PREFIX):
-        with suppress(ValueError):
-            found[beat.actor.removeprefix(engine_report.BEAT_PREFIX)] = engine_report.parse(beat.body), beat.at
-    return found
+    beats = store().heartbeats(engine_report.BEAT_PREFIX)
+    return {app: (report, at) for app, at, report in read_beats(beats, engine_report.BEAT_PREFIX, engine_report.parse)}
 
 
 def write_traffic(replica: str, body: Mapping[str, Any]) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
-from typing import Any
 
+from control.kernel.beats import read_beats
 from control.kernel.ids import DOMAINS, AppName
 from control.kernel.store import Heartbeat, Object
 from control.traffic import BEAT_PREFIX, Traffic, parse, quantile
@@ -118,18 +118,10 @@ def health_of(
 def traffic_of(beats: Iterable[Heartbeat]) -> dict[str, Traffic]:
     """By application, over all gateway replicas. A replica whose figures cannot be read counts as none."""
     found: dict[str, list[Traffic]] = {}
-    for beat in beats:
-        if beat.actor.startswith(BEAT_PREFIX):
-            for app, traffic in _parsed(beat.body).items():
-                found.setdefault(app, []).append(traffic)
+    for _, _, counted in read_beats(beats, BEAT_PREFIX, parse):
+        for app, traffic in counted.items():
+            found.setdefault(app, []).append(traffic)
     return {app: reduce(add, parts) for app, parts in found.items()}
-
-
-def _parsed(body: Mapping[str, Any]) -> Mapping[str, Traffic]:
-    try:
-        return parse(body)
-    except ValueError:
-        return {}
 
 
 def _waiting(stored: Object, now: float) -> Backlog:

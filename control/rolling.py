@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from control.specs.workload import IN_PLACE
+
 _BEGUN = frozenset({"Shadowing", "Stepping", "Keeping"})
 """The stages in which users, or copies of what they ask, meet the version that is coming."""
-IN_PLACE = {"queue", "priority_class"}
-"""What a workload may change while it has its devices."""
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,10 @@ class Figures:
 
     def __init__(self) -> None:
         self.steps = self.produced = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the warm-up. What shows that the engine lives stays."""
         self._requests = self._prompt = self._generated = 0
         self._queries = self._hits = self._preemptions = 0
         self._running: dict[int, int] = {}
@@ -108,12 +112,6 @@ class Figures:
 
     def log_engine_initialized(self) -> None:
         """Part of a stat logger's shape."""
-
-    def clear(self) -> None:
-        """Forget the warm-up. What shows that the engine lives stays."""
-        steps, produced = self.steps, self.produced
-        self.__init__()  # type: ignore[misc]
-        self.steps, self.produced = steps, produced
 
     def report(self, about: EngineReport, unfinished: int) -> EngineReport:
         """`about` with the figures. `unfinished` requests are with the engine now, without probes.

@@ -31,6 +31,7 @@ from actors.claims import claim
 from control.data_plane import write_engine
 from control.engine_report import EngineReport
 from control.specs.engine import NO_EFFECT_ON_CPU, engine_arguments
+from control.specs.footprint import UTILIZATION
 from serve_apps.engine_adapters import adapter_arguments, adapter_paths, ensure_adapters
 from serve_apps.engine_ending import is_ending
 from serve_apps.engine_life import EngineLife
@@ -49,8 +50,6 @@ before that (`control/router/retire.py`): this is for devices that are wanted ba
 WARM_UP_SECONDS = 300.0
 ENGINE_CLASS = "RAYLLM_VLLM_ENGINE_CLS"
 """Ray's own hook: `module.Class` of an engine that is started instead. Only where it answers is reported then."""
-UTILIZATION = 0.92
-"""What vLLM takes of a device's memory unless it is told."""
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 CPU_WORKER_ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; the default takes a large share of the machine's memory

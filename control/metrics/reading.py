@@ -7,12 +7,12 @@ actors, and of replicas that should take traffic, it is kept how long they have 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from control import device_load, engine_report, traffic
 from control.engine_report import EngineReport
+from control.kernel.beats import read_beats
 from control.kernel.ids import DOMAINS
 from control.kernel.store import Heartbeat, Object
 from control.specs.inventory import DeviceLoad
@@ -137,34 +137,21 @@ def reading_of(stored: Iterable[Object], beats: Iterable[Heartbeat], now: float)
 
 
 def _gateways(beats: Iterable[Heartbeat]) -> dict[str, Gateway]:
-    found = {}
-    for beat in beats:
-        if beat.actor.startswith(traffic.BEAT_PREFIX):
-            with suppress(ValueError):
-                counts = (int(beat.body.get(name, 0)) for name in ("shadows_dropped", "streams_cut"))
-                found[beat.actor.removeprefix(traffic.BEAT_PREFIX)] = Gateway(
-                    beat.at, traffic.parse(beat.body), *counts
-                )
-    return found
+    return {name: Gateway(at, *told) for name, at, told in read_beats(beats, traffic.BEAT_PREFIX, _counted)}
+
+
+def _counted(body: Mapping[str, Any]) -> tuple[dict[str, traffic.Traffic], int, int]:
+    return traffic.parse(body), int(body.get("shadows_dropped", 0)), int(body.get("streams_cut", 0))
 
 
 def _engines(beats: Iterable[Heartbeat]) -> dict[str, Engine]:
-    found = {}
-    for beat in beats:
-        if beat.actor.startswith(engine_report.BEAT_PREFIX):
-            with suppress(ValueError):
-                report = engine_report.parse(beat.body)
-                found[beat.actor.removeprefix(engine_report.BEAT_PREFIX)] = Engine(beat.at, report)
-    return found
+    said = read_beats(beats, engine_report.BEAT_PREFIX, engine_report.parse)
+    return {app: Engine(at, report) for app, at, report in said}
 
 
 def _loads(beats: Iterable[Heartbeat]) -> dict[str, DeviceLoad]:
-    found = {}
-    for beat in beats:
-        if beat.actor.startswith(device_load.BEAT_PREFIX):
-            with suppress(ValueError):
-                found.update({load.uuid: load for load in device_load.parse(beat.body)})
-    return found
+    said = read_beats(beats, device_load.BEAT_PREFIX, device_load.parse)
+    return {load.uuid: load for _, _, loads in said for load in loads}
 
 
 def _parents(nodes: Iterable[Object]) -> dict[str, str]:

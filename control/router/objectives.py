@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from functools import reduce
-from operator import add
 from typing import Any
 
 from control.alerts import Alert, Watched, alerts
 from control.kernel.plan import Note
 from control.router.fleet import Fleet
 from control.router.state import Deployment, Snapshot
-from control.traffic import Traffic
 
 
 def missed(deployment: Deployment, fleets: Iterable[Fleet], snapshot: Snapshot) -> tuple[Alert, ...]:
     """By what all its replicas did lately."""
-    apps = [str(app) for fleet in fleets for app in fleet.able]
-    recent = reduce(add, (snapshot.recent[app] for app in apps if app in snapshot.recent), Traffic())
+    recent = snapshot.lately(str(app) for fleet in fleets for app in fleet.able)
     return alerts((Watched(deployment.name, deployment.sla, recent),), snapshot.now, _before(deployment))
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import reduce
-from operator import add
 from typing import Any
 
 from control.router.autoscale import scale
@@ -12,7 +10,6 @@ from control.router.autoscale_state import Scale, ScaleLook, from_json
 from control.router.fleet import Fleet
 from control.router.rollout_state import Release, Stage, State
 from control.router.state import Deployment, Snapshot
-from control.traffic import Traffic
 
 _FIGURES = ("mark", "flow", "flow_at")
 """What of a scale is measured anew all the time."""
@@ -44,7 +41,7 @@ def rescaled(
         sla=deployment.sla,
         serving=len(able),
         reports=tuple(snapshot.engines[app] for app in able if app in snapshot.engines),
-        recent=reduce(add, (snapshot.recent[app] for app in able if app in snapshot.recent), Traffic()),
+        recent=snapshot.lately(able),
         wake_asked=snapshot.wakes.get(deployment.name),
         refusal=main.refused,
     )

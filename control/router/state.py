@@ -16,6 +16,7 @@ from control.router.rollout_state import Release, Request
 from control.specs.autoscaling import AutoscalingSpec
 from control.specs.rollout import RolloutSpec
 from control.specs.sla import Sla
+from control.specs.workload import IN_PLACE
 from control.traffic import Traffic
 
 
@@ -50,10 +51,6 @@ class Arm:
     weight: float
     name: str
     replicas: tuple[Replica, ...]
-
-
-IN_PLACE = frozenset({"queue", "priority_class"})
-"""What a workload may change without another placement."""
 
 
 @dataclass(frozen=True)
@@ -160,3 +157,7 @@ class Snapshot:
     """What each application did in the last half minute, on all gateway replicas."""
     wakes: Mapping[str, float] = field(default_factory=dict)
     """When somebody last waited for a deployment that sleeps, by the deployment's name."""
+
+    def lately(self, apps: Iterable[str]) -> Traffic:
+        """What the applications did together in the last half minute."""
+        return sum((self.recent[app] for app in apps if app in self.recent), Traffic())

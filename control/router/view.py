@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 
 from control import engine_report
 from control.engine_report import EngineReport
+from control.kernel.beats import read_beats
 from control.kernel.ids import TABLE_KIND, WAKE_PREFIX
 from control.kernel.placement import placement_of
 from control.kernel.present import Drive
@@ -37,7 +37,8 @@ def observe(store: Store, drive: Drive, surroundings: Surroundings, recent: Rece
     judged: dict[str, dict[int, Scores]] = {}
     for one in (o for o in stored if o.kind == JUDGEMENT):
         judged.setdefault(one.spec["deployment"], {})[int(one.name.rpartition("@")[2])] = scores_of(one.spec)
-    traffic = _traffic(store.heartbeats(BEAT_PREFIX))
+    beats = store.heartbeats()
+    traffic = _traffic(beats)
     sources = {(o.spec["model"], o.spec["version"]): o.spec["source"] for o in stored if o.kind == "ModelVersion"}
     return Snapshot(
         now=now,
@@ -67,30 +68,24 @@ def observe(store: Store, drive: Drive, surroundings: Surroundings, recent: Rece
         surroundings=surroundings,
         traffic=traffic,
         recent=recent.look(traffic, now),
-        engines=_engines(store.heartbeats(engine_report.BEAT_PREFIX), now),
-        wakes={beat.actor.removeprefix(WAKE_PREFIX): beat.at for beat in store.heartbeats(WAKE_PREFIX)},
+        engines=_engines(beats, now),
+        wakes={name: at for name, at, _ in read_beats(beats, WAKE_PREFIX, dict)},
     )
 
 
 def _traffic(beats: Iterable[Heartbeat]) -> Mapping[str, Mapping[str, Traffic]]:
-    """By application and gateway replica, those that are gone too: what they counted still counts. What cannot be read
-    counts as nothing."""
+    """By application and gateway replica, those that are gone too: what they counted still counts."""
     found: dict[str, dict[str, Traffic]] = {}
-    for beat in beats:
-        with suppress(ValueError):
-            for app, traffic in parse(beat.body).items():
-                found.setdefault(app, {})[beat.actor.removeprefix(BEAT_PREFIX)] = traffic
+    for gateway, _, counted in read_beats(beats, BEAT_PREFIX, parse):
+        for app, traffic in counted.items():
+            found.setdefault(app, {})[gateway] = traffic
     return found
 
 
 def _engines(beats: Iterable[Heartbeat], now: float) -> Mapping[str, EngineReport]:
     """By application; what was said too long ago says nothing."""
-    found = {}
-    for beat in beats:
-        if now - beat.at < LATELY_SECONDS:
-            with suppress(ValueError):
-                found[beat.actor.removeprefix(engine_report.BEAT_PREFIX)] = engine_report.parse(beat.body)
-    return found
+    said = read_beats(beats, engine_report.BEAT_PREFIX, engine_report.parse)
+    return {app: report for app, at, report in said if now - at < LATELY_SECONDS}
 
 
 def _request(stored: Object) -> Request:

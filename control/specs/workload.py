@@ -23,6 +23,10 @@ PRIORITY_CLASS: dict[WorkloadType, str] = {
 """The priority class of a workload that names none."""
 
 
+IN_PLACE = frozenset({"queue", "priority_class"})
+"""What a workload may change without another placement."""
+
+
 class SliceProfile(Spec):
     """What a model does on one MIG slice, measured or declared: `latency_ms` at `requests_per_second`.
 
