@@ -1,11 +1,15 @@
-"""One PostgreSQL server for all tests that ask for one."""
+"""One PostgreSQL server for all tests that ask for one, and the store as the data plane finds it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from control import data_plane
+from control.kernel.home import Home
+from control.kernel.store import Store
 from tests.fakes.postgres import PostgresServer, binaries
 
 
@@ -17,3 +21,12 @@ def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer(programs)
     yield server
     server.remove()
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """In a state directory of its own."""
+    monkeypatch.setenv("BIPLANE_HOME", str(tmp_path))
+    data_plane.store.cache_clear()
+    yield Store(Home.find().store_url)
+    data_plane.store.cache_clear()

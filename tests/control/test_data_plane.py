@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from control import data_plane
 from control.data_plane import (
     ask_to_wake,
     read_engines,
@@ -18,19 +13,10 @@ from control.data_plane import (
     write_traffic,
 )
 from control.engine_report import EngineReport
-from control.kernel.home import Home
 from control.kernel.ids import TABLE_KIND, TABLE_NAME, WAKE_PREFIX
 from control.kernel.plan import PutSpec
 from control.kernel.store import Store
 from control.traffic import BEAT_PREFIX, Traffic, document, parse
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    monkeypatch.setenv("BIPLANE_HOME", str(tmp_path))
-    data_plane.store.cache_clear()
-    yield Store(Home.find().store_url)
-    data_plane.store.cache_clear()
 
 
 def test_every_replica_has_its_last_reading(store: Store) -> None:

@@ -318,20 +318,25 @@ def test_what_did_not_change_is_not_decoded_again(store: Store) -> None:
 
 def test_lists_taken_while_others_write_are_each_of_one_moment(store: Store, url: str) -> None:
     write(store, create("a", n=0), create("b", n=0))
-    stop = threading.Event()
+    written, stop = threading.Event(), threading.Event()
 
     def keep_writing() -> None:
         writer, number = Store(url), 0
         while not stop.is_set():
             number += 1
             write(writer, put("a", n=number), put("b", n=number))
+            written.set()
         writer.close()
 
+    seen = [(0, 0)]
     thread = threading.Thread(target=keep_writing)
     thread.start()
-    seen = [tuple(o.spec["n"] for o in store.list("Thing")) for _ in range(100)]
-    stop.set()
-    thread.join()
+    try:
+        assert written.wait(30)
+        seen += [tuple(o.spec["n"] for o in store.list("Thing")) for _ in range(100)]
+    finally:
+        stop.set()
+        thread.join()
     assert all(first == second for first, second in seen)
     assert len(set(seen)) > 1
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from control import data_plane, device_load, engine_report, traffic
+from control import device_load, engine_report, traffic
 from control.engine_report import EngineReport
-from control.kernel.home import Home
 from control.kernel.ids import DOMAINS, AppName
 from control.kernel.store import Heartbeat, Object, Store
 from control.metrics import page as metrics
@@ -328,14 +325,6 @@ def test_what_the_control_actors_wrote_down_is_what_is_told() -> None:
     assert wanted.apps == set(replicas)
     names = [AppName.parse(app) for app in replicas]
     assert [len(reading.holders[name.workload]) for name in names if name] == [2, 2]
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    monkeypatch.setenv("BIPLANE_HOME", str(tmp_path))
-    data_plane.store.cache_clear()
-    yield Store(Home.find().store_url)
-    data_plane.store.cache_clear()
 
 
 def test_a_page_is_made_of_what_the_store_has_now(store: Store) -> None:
