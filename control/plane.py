@@ -17,7 +17,7 @@ import ray
 from ray import serve
 
 from control.kernel.actor import ControlActor
-from control.kernel.home import Home, Settings
+from control.kernel.home import LOOPBACK, Home, Settings
 from control.kernel.ids import DOMAINS, NAMESPACE, control_name
 from control.kernel.plan import PutSpec
 from control.kernel.recover import processes_of
@@ -41,6 +41,7 @@ GATEWAY_SECONDS = 180.0
 AGAIN_SECONDS = 20.0
 """How long a gateway on a Ray that looks well may stay silent before Ray is started again."""
 HTTP_TIMEOUT_SECONDS = 600.0
+INNER_PORTS = ("agent_port", "client_port", "haproxy_metrics_port", "haproxy_stats_port", "serve_port")
 
 Report = Callable[[str], None]
 """Told of each part as it comes up, in words."""
@@ -111,8 +112,8 @@ def _ensure_control(home: Home, settings: Settings, report: Report) -> list[str]
         serve.start(
             proxy_location="HeadOnly",
             http_options={
-                "host": "127.0.0.1",
-                "port": settings.gateway_port,
+                "host": LOOPBACK,
+                "port": settings.serve_port,
                 "request_timeout_s": HTTP_TIMEOUT_SECONDS,
             },
         )
@@ -153,7 +154,7 @@ def _settings(home: Home, cluster: Cluster | None) -> Settings:
         "dashboard_port": ports.dashboard,
         "mlflow_port": ports.mlflow,
         "ray_port": ports.ray,
-        **dict.fromkeys(("agent_port", "client_port", "haproxy_metrics_port", "haproxy_stats_port"), 0),
+        **dict.fromkeys(INNER_PORTS, 0),
     }
     chosen = {
         what: last[what]

@@ -13,7 +13,7 @@ import httpx
 import psutil
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from control.kernel.home import RAY_IP, STORE_PASSWORD_VARIABLE, STORE_VARIABLE, Home, Settings
+from control.kernel.home import LOOPBACK, RAY_IP, STORE_PASSWORD_VARIABLE, STORE_VARIABLE, Home, Settings
 from control.kernel.recover import MARK, end, processes_of
 from control.preflight import Refused, make_private
 from control.scheduler.nodes import NODE_LABEL, RACK_LABEL, SIMULATED_RESOURCE
@@ -76,7 +76,7 @@ def start_ray(home: Home, settings: Settings, node: Node | None) -> None:
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head"),
         f"--node-ip-address={RAY_IP}",
         f"--port={settings.ray_port}",
-        "--dashboard-host=127.0.0.1",
+        f"--dashboard-host={LOOPBACK}",
         f"--dashboard-port={settings.dashboard_port}",
         f"--dashboard-agent-listen-port={settings.agent_port}",
         f"--ray-client-server-port={settings.client_port}",
@@ -102,7 +102,7 @@ def start_mlflow(home: Home, settings: Settings) -> None:
         subprocess.Popen(
             [
                 *(sys.executable, "-m", "mlflow", "server"),
-                *("--host", "127.0.0.1", "--port", str(settings.mlflow_port), "--workers", "1"),
+                *("--host", LOOPBACK, "--port", str(settings.mlflow_port), "--workers", "1"),
                 *("--backend-store-uri", f"sqlite:///{home.mlflow / 'mlflow.db'}"),
                 *("--artifacts-destination", str(home.mlflow / "artifacts")),
             ],

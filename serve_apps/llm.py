@@ -35,7 +35,7 @@ from control.specs.footprint import UTILIZATION
 from serve_apps.engine_adapters import adapter_arguments, adapter_paths, ensure_adapters
 from serve_apps.engine_ending import is_ending
 from serve_apps.engine_life import EngineLife
-from serve_apps.engine_server import ReplicaServer, WithoutLifespan
+from serve_apps.http_server import ReplicaServer, WithoutLifespan
 from serve_apps.internal_key import ENVIRONMENT_VARIABLE, RequireInternalKey, read_internal_key
 from serve_apps.model_files import ensure_model_files
 

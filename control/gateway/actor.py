@@ -6,13 +6,14 @@ table in place, and the gateway's replicas go on with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from control.gateway.decide import decide
 from control.gateway.state import Snapshot
 from control.gateway.view import observe
-from control.kernel.home import Home, Settings
+from control.kernel.home import LOOPBACK, Home, Settings
 from control.kernel.plan import Effect, Plan
 from control.kernel.present import Drive
 from control.kernel.store import Store
@@ -21,16 +22,17 @@ from control.kernel.store import Store
 @dataclass(frozen=True)
 class Gateway:
     drive: Drive
-    internal_key_file: str
+    arguments: Mapping[str, Any]
     name: str = "gateway"
     period: float = 5.0
 
     def observe(self, store: Store, now: float) -> Snapshot:
-        return observe(store, self.drive, self.internal_key_file)
+        return observe(store, self.drive, self.arguments)
 
     def decide(self, snapshot: Snapshot) -> Plan:
         return decide(snapshot)
 
 
 def wire(home: Home, settings: Settings, drive: Drive) -> tuple[Gateway, Callable[[Effect], None]]:
-    return Gateway(drive, str(home.internal_key_file)), drive.act
+    arguments = {"host": LOOPBACK, "port": settings.gateway_port, "internal_key_file": str(home.internal_key_file)}
+    return Gateway(drive, arguments), drive.act

@@ -12,7 +12,7 @@ from control.kernel.ids import GATEWAY_APP, TABLE_KIND, TABLE_NAME
 from control.kernel.plan import Effect, EndApp, EnsureApp, Plan, PutSpec
 from control.kernel.present import AppState
 
-BUILDER = "serve_apps.gateway.app:build"
+BUILDER = "serve_apps.gateway.deployment:build"
 REPLICAS = 2
 """One answers while the other is replaced, and each has a core's worth of streams: about 3,000 events a second."""
 
@@ -77,7 +77,6 @@ def _ensure(snapshot: Snapshot) -> EnsureApp:
         name=TABLE_NAME,
         reason="the gateway always runs",
         app=GATEWAY_APP,
-        route_prefix="/",
         builder=BUILDER,
-        args={"internal_key_file": snapshot.internal_key_file, "replicas": REPLICAS},
+        args={**snapshot.arguments, "replicas": REPLICAS},
     )

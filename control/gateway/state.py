@@ -30,11 +30,11 @@ class Snapshot:
     """One look. `models` by the name under which each is served; `keys` a key's SHA-256 to what is known of its owner.
 
     `table` is the table as last published, None before the first; `app` how the gateway
-    application is.
+    application is, and `arguments` what each of its replicas is started with.
     """
 
     models: Mapping[str, Model]
     keys: Mapping[str, Mapping[str, str]]
     table: Mapping[str, Any] | None
     app: AppState
-    internal_key_file: str
+    arguments: Mapping[str, Any]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from control.gateway.state import Model, Snapshot
 from control.kernel.ids import GATEWAY_APP, TABLE_KIND, TABLE_NAME
 from control.kernel.present import AppState, AppView, Drive
 from control.kernel.store import Object, Store
 
 
-def observe(store: Store, drive: Drive, internal_key_file: str) -> Snapshot:
+def observe(store: Store, drive: Drive, arguments: Mapping[str, Any]) -> Snapshot:
     stored = store.list("Deployment", "ApiKey", TABLE_KIND)
     tables = [o.spec for o in stored if o.kind == TABLE_KIND and o.name == TABLE_NAME]
     return Snapshot(
@@ -16,7 +19,7 @@ def observe(store: Store, drive: Drive, internal_key_file: str) -> Snapshot:
         keys={o.spec["sha256"]: {"name": o.name} for o in stored if o.kind == "ApiKey"},
         table=tables[0] if tables else None,
         app=drive.apps().get(GATEWAY_APP, AppView(AppState.ABSENT)).state,
-        internal_key_file=internal_key_file,
+        arguments=arguments,
     )
 
 

@@ -260,7 +260,7 @@ def _(effect: CutDevice, drive: RayDrive) -> None:
 def _deploy_app(app: str, route_prefix: str, builder: str, args: Mapping[str, Any]) -> None:
     """Build and deploy in a process of its own: builders import engines, control actors stay small."""
     if app not in serve.status().applications:
-        target = serve.RunTarget(target=load(builder)(args), name=app, route_prefix=route_prefix)
+        target = serve.RunTarget(target=load(builder)(args), name=app, route_prefix=route_prefix or None)
         serve.run_many([target], wait_for_applications_running=False)
 
 

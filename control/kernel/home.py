@@ -20,6 +20,7 @@ HOME_VARIABLE = "BIPLANE_HOME"
 STORE_VARIABLE, STORE_PASSWORD_VARIABLE = "BIPLANE_STORE", "BIPLANE_STORE_PASSWORD"
 """Read by `biplane up` alone, which writes them down: no process of the plane inherits them."""
 SOCKETS = Path("/tmp")  # a UNIX socket's path has room for 97 characters, of which Ray and Serve fill 80
+LOOPBACK = "127.0.0.1"
 RAY_IP = "127.0.0.2"
 """The embedded head's address: loopback, but not 127.0.0.1, which Ray would replace by an outer interface's."""
 
@@ -128,7 +129,7 @@ class Home:
 class Settings:
     """What `biplane up` chose; read by every process of the plane. Ports are on the loopback interface.
 
-    The last four are Ray's and HAProxy's inner doors, free ones, so that two planes on one machine do not meet.
+    The last five are Ray's and HAProxy's inner doors, free ones, so that two planes on one machine do not meet.
     """
 
     cluster: str
@@ -140,18 +141,24 @@ class Settings:
     client_port: int
     haproxy_metrics_port: int
     haproxy_stats_port: int
+    serve_port: int
 
     @property
     def gateway_url(self) -> str:
-        return f"http://127.0.0.1:{self.gateway_port}"
+        return f"http://{LOOPBACK}:{self.gateway_port}"
+
+    @property
+    def serve_url(self) -> str:
+        """HAProxy's: the applications of Serve that have a route."""
+        return f"http://{LOOPBACK}:{self.serve_port}"
 
     @property
     def dashboard_url(self) -> str:
-        return f"http://127.0.0.1:{self.dashboard_port}"
+        return f"http://{LOOPBACK}:{self.dashboard_port}"
 
     @property
     def mlflow_url(self) -> str:
-        return f"http://127.0.0.1:{self.mlflow_port}"
+        return f"http://{LOOPBACK}:{self.mlflow_port}"
 
     @property
     def urls(self) -> dict[str, str]:

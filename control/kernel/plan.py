@@ -95,10 +95,10 @@ class EndStep(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class EnsureApp(Effect):
-    """A Serve application named `app`, built by `builder(args)`, is deployed at `route_prefix`."""
+    """A Serve application named `app`, built by `builder(args)`, is deployed, at `route_prefix` where it has one."""
 
     app: str
-    route_prefix: str
+    route_prefix: str = ""
     builder: str
     args: Mapping[str, Any] = field(default_factory=dict)
 

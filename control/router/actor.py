@@ -37,7 +37,7 @@ class Router:
 
 def wire(home: Home, settings: Settings, drive: Drive) -> tuple[Router, Callable[[Effect], None]]:
     surroundings = Surroundings(
-        gateway_url=settings.gateway_url,
+        serve_url=settings.serve_url,
         mlflow_url=settings.mlflow_url,
         internal_key_file=str(home.internal_key_file),
         models_directory=str(home.models),

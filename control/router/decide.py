@@ -77,7 +77,7 @@ def _deployment(deployment: Deployment, snapshot: Snapshot) -> _Outcome:
     running = {release: after[release] for release in sorted(decision.keeps) if release in after}
     plan = sum((fleet.wanted(snapshot, _source(fleet, snapshot)) for fleet in running.values()), Plan())
     phase, reason = stands(deployment, decision, wanted, running, trusted, snapshot.versions)
-    url = snapshot.surroundings.gateway_url
+    url = snapshot.surroundings.serve_url
 
     def spread(shares: Iterable[Share]) -> tuple[Arm, ...]:
         """Those who have a replica that can serve."""

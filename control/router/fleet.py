@@ -115,9 +115,9 @@ class Fleet:
         failed = AppState.FAILED if proven else None
         return frozenset(str(m.app) for m in self.members if m.granted and m.view.state is not failed)
 
-    def replicas(self, gateway_url: str) -> tuple[Replica, ...]:
+    def replicas(self, serve_url: str) -> tuple[Replica, ...]:
         """Those that can serve."""
-        return tuple(Replica(str(app), gateway_url + app.route_prefix) for app in self.able)
+        return tuple(Replica(str(app), serve_url + app.route_prefix) for app in self.able)
 
     def wanted(self, snapshot: Snapshot, source: str) -> Plan:
         """Ask for devices, and start what is missing on those that are there."""

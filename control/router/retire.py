@@ -46,7 +46,7 @@ def _why_end(app: AppName, snapshot: Snapshot) -> str:
     report = snapshot.engines.get(str(app))
     patience = PATIENCE_SECONDS if report is not None and report.busy else DRAIN_SECONDS
     drained = snapshot.now - snapshot.published_at >= patience
-    if not drained or snapshot.surroundings.gateway_url + app.route_prefix in snapshot.routed:
+    if not drained or snapshot.surroundings.serve_url + app.route_prefix in snapshot.routed:
         return ""
     if placement.evicted:
         return f"evicted: {placement.evicted}"

@@ -125,7 +125,7 @@ class Version:
 class Surroundings:
     """Where things are on this plane: the gateway's URL, the internal key (by reference), models, device claims."""
 
-    gateway_url: str
+    serve_url: str
     mlflow_url: str
     internal_key_file: str
     models_directory: str

@@ -243,7 +243,7 @@ def main() -> None:
         home = Home(Path(directory))
         # Before Ray is imported; every process that it starts inherits it.
         os.environ.update({**RAY_ENVIRONMENT, **SHARED_MACHINE, "BIPLANE_HOME": directory, MARK: home.plane_id})
-        Settings("bench", 0, 0, 0, 0, 0, 0, 0, 0).write(home)
+        Settings("bench", 0, 0, 0, 0, 0, 0, 0, 0, 0).write(home)
         try:
             figures = measure(given.nodes, given.workloads, given.queued, home)
         finally:

@@ -8,15 +8,17 @@ from starlette.types import Send
 from serve_apps.gateway.errors import ApiError
 
 JSON = (b"content-type", b"application/json")
+REQUEST_ID = b"x-request-id"
 
 
 class Answer:
-    """Either `json`, `error` or `whole` once, or `start` and then `part`s, the last one marked."""
+    """Either `json`, `error` or `whole` once, or `start` and then `part`s, the last one marked; with `request_id`."""
 
-    def __init__(self, send: Send, head_only: bool) -> None:
+    def __init__(self, send: Send, head_only: bool, request_id: bytes) -> None:
         self.started = False
         self._send = send
         self._head_only = head_only
+        self._id = (REQUEST_ID, request_id)
 
     async def json(self, document: Any) -> None:
         await self.whole(200, json.dumps(document).encode(), [JSON])
@@ -30,7 +32,7 @@ class Answer:
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.start", "status": status, "headers": [self._id, *headers]})
 
     async def part(self, body: bytes, last: bool = False) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": not last})

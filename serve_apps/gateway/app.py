@@ -1,27 +1,25 @@
-"""The gateway: an OpenAI-compatible front for every model the table names, as one Serve application at `/`.
+"""The gateway: an OpenAI-compatible front for every model the table names, as one ASGI application.
 
 Raw ASGI: on the hot path there is no framework, no validation library, no logging and no call to the control
-plane. Every refusal is an OpenAI error. Serve gives each request an `x-request-id` and puts it on the answer; it
-goes on to the engine. Nothing is stored: a crash costs the requests in flight, and a new replica serves as soon
-as it has read a table. Where the replicas are and how they are it reads of themselves, once a second, in the store.
+plane. Every refusal is an OpenAI error. Each request has an `x-request-id`, the client's or one made here, which goes
+on to the engine and is on the answer. Nothing is stored: a crash costs the requests in flight, and a new replica serves
+as soon as it has read a table. Where the replicas are and how they are it reads of themselves, in the store.
 """
 
 import asyncio
 import gc
 import logging
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
-from ray import serve
-from ray.serve.deployment import Application
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from control.engine_report import STALE_SECONDS
 from serve_apps.gateway import errors
-from serve_apps.gateway.answer import Answer
+from serve_apps.gateway.answer import REQUEST_ID, Answer
 from serve_apps.gateway.auth import authenticate
 from serve_apps.gateway.body import (
     CHAT,
@@ -36,13 +34,12 @@ from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.endpoints import Endpoints, Reports
 from serve_apps.gateway.exchange import Exchange
 from serve_apps.gateway.figures import Figures, Report
-from serve_apps.gateway.hold import MOST_HELD, Hold
+from serve_apps.gateway.hold import Hold
 from serve_apps.gateway.proxy import Timeouts, Upstream
 from serve_apps.gateway.routes import Routes
 from serve_apps.gateway.scrape import Scrape
 from serve_apps.gateway.shadow import Mirror
 from serve_apps.gateway.table import Table, TableHolder
-from serve_apps.internal_key import read_internal_key
 
 log = logging.getLogger("biplane.gateway")
 
@@ -64,15 +61,6 @@ class Doors:
     report: Report
     wake: Callable[[str], None]
     metrics: Callable[[], bytes]
-
-
-DEFAULT_DOORS = {
-    "read": "control.data_plane:read_gateway_table",
-    "engines": "control.data_plane:read_engines",
-    "report": "control.data_plane:write_traffic",
-    "wake": "control.data_plane:ask_to_wake",
-    "metrics": "control.metrics.page:render",
-}
 
 
 class Gateway:
@@ -104,7 +92,7 @@ class Gateway:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, Answer(send, scope["method"] == "HEAD"))
+            await self._http(scope, receive, Answer(send, scope["method"] == "HEAD", _identify(scope)))
         else:
             await send({"type": "websocket.close", "code": 1003})
 
@@ -217,6 +205,16 @@ async def _client_left(receive: Receive) -> None:
         pass
 
 
+def _identify(scope: Scope) -> bytes:
+    """The request's id, in its headers from now on if the client gave it none."""
+    for name, value in scope["headers"]:
+        if name == REQUEST_ID and value:
+            return bytes(value)
+    made = uuid4().hex.encode()
+    scope["headers"] = [*scope["headers"], (REQUEST_ID, made)]
+    return made
+
+
 def _require_method(method: str, *allowed: str) -> None:
     if method not in allowed:
         raise errors.method_not_allowed(method, allowed)
@@ -224,25 +222,3 @@ def _require_method(method: str, *allowed: str) -> None:
 
 def _model_card(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "biplane"}
-
-
-def build(args: dict[str, Any]) -> Application:
-    """The Serve application. `args`: `internal_key_file` (path), `replicas`, and other `Doors` than the usual ones,
-    each as `module:function` by its name.
-    """
-    paths = {name: args.get(name, usual) for name, usual in DEFAULT_DOORS.items()}
-    key_file = args["internal_key_file"]
-
-    def make_gateway() -> ASGIApp:
-        doors = Doors(**{name: pkgutil.resolve_name(path) for name, path in paths.items()})
-        return Gateway(doors, read_internal_key(key_file))
-
-    deployment = serve.deployment(
-        serve.ingress(make_gateway)(),
-        name="gateway",
-        num_replicas=args.get("replicas", 1),
-        max_ongoing_requests=1000 + MOST_HELD,  # never the queue: engines queue, limits refuse
-        ray_actor_options={"num_cpus": 0},
-        logging_config={"enable_access_log": False},
-    )
-    return deployment.bind()

@@ -37,7 +37,7 @@ class Mirror:
         server = shadow.server
         visit = Visit(server, shadow.slot.arm, server.url, request.model, mirrored=True)
         try:
-            await self._exchange.answer(visit, request, scope, Answer(_nobody, head_only=False))
+            await self._exchange.answer(visit, request, scope, Answer(_nobody, head_only=False, request_id=b""))
         except ApiError:
             return  # counted where it was met
 

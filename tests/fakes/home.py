@@ -7,7 +7,7 @@ from pathlib import Path
 from control.kernel.home import Home, Settings
 from tests.fakes.plane import Plane
 
-SETTINGS = Settings("local", 18000, 18265, 15001, 16380, 1, 2, 3, 4)
+SETTINGS = Settings("local", 18000, 18265, 15001, 16380, 1, 2, 3, 4, 5)
 
 
 def started(path: Path) -> Plane:

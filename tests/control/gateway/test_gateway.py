@@ -21,7 +21,8 @@ ARM = {
     "name": "",
     "replicas": [{"app": "llm:chat:3:x:0:y", "url": "http://here/llm/chat/3-x-0-y"}],
 }
-EMPTY = Snapshot({}, {}, None, app=AppState.RUNNING, internal_key_file="/k")
+ARGUMENTS = {"host": "127.0.0.1", "port": 8000, "internal_key_file": "/k"}
+EMPTY = Snapshot({}, {}, None, app=AppState.RUNNING, arguments=ARGUMENTS)
 
 
 def test_the_first_table_is_published_even_when_it_is_empty() -> None:
@@ -34,7 +35,7 @@ def test_the_first_table_is_published_even_when_it_is_empty() -> None:
 def test_it_has_the_arms_of_each_model_that_serves_and_the_hash_of_each_key() -> None:
     copied = {**ARM, "version": 4, "weight": 0.1}
     models = {"chat": Model((ARM,), (copied,), "user"), "new": Model()}
-    looked = Snapshot(models, {"abc": {"name": "admin"}}, None, AppState.RUNNING, "/k")
+    looked = Snapshot(models, {"abc": {"name": "admin"}}, None, AppState.RUNNING, ARGUMENTS)
     (record,) = decide(looked).records
     assert isinstance(record, PutSpec)
     assert record.spec == {
@@ -53,12 +54,12 @@ def test_it_has_the_arms_of_each_model_that_serves_and_the_hash_of_each_key() ->
 
 
 def test_the_gateway_application_is_asked_for_when_it_is_not_there() -> None:
-    (effect,) = decide(Snapshot({}, {}, {"models": {}, "keys": {}}, AppState.ABSENT, "/k")).effects
+    (effect,) = decide(Snapshot({}, {}, {"models": {}, "keys": {}}, AppState.ABSENT, ARGUMENTS)).effects
     assert isinstance(effect, EnsureApp)
     assert (effect.app, effect.route_prefix, effect.args) == (
         "gateway",
-        "/",
-        {"internal_key_file": "/k", "replicas": 2},
+        "",
+        {**ARGUMENTS, "replicas": 2},
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from control.kernel.home import HOME_VARIABLE, Home, Settings, write_atomically
 
-SETTINGS = Settings("local", 1, 2, 3, 4, 5, 6, 7, 8)
+SETTINGS = Settings("local", 1, 2, 3, 4, 5, 6, 7, 8, 9)
 
 
 def mode_of(path: Path) -> int:

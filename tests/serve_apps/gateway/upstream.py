@@ -12,8 +12,6 @@ from typing import Any
 import aiohttp
 import uvicorn
 from aiohttp import web
-from ray.serve._private.http_util import RequestIdMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from control.engine_report import EngineReport
 from control.traffic import Traffic, parse
@@ -181,16 +179,6 @@ def free_port() -> int:
         return port
 
 
-def as_served(gateway: Gateway) -> ASGIApp:
-    """The gateway inside the middleware Serve puts around the requests of every application."""
-    identified = RequestIdMiddleware(gateway)
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        await (gateway if scope["type"] == "lifespan" else identified)(scope, receive, send)
-
-    return serve
-
-
 @contextlib.asynccontextmanager
 async def engine_of(handler: Handler) -> AsyncIterator[Engine]:
     engine = Engine(handler)
@@ -243,7 +231,7 @@ async def gateway_of(engine: Engine, timeouts: Timeouts | None, first_table: boo
     published = Published(table(engine.url) if first_table else None)
     gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, period_s=PERIOD_SECONDS, stale_s=STALE_SECONDS)
     port = free_port()
-    server = QuickServer(uvicorn.Config(as_served(gateway), "127.0.0.1", port, log_level="critical"))
+    server = QuickServer(uvicorn.Config(gateway, "127.0.0.1", port, log_level="critical"))
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.001)

@@ -1,7 +1,7 @@
-"""The replica's own HTTP server: the engine's application on a port of its node, beside Serve's and without its code.
+"""A replica's own HTTP server: its application on a port of its node, beside Serve's and without its code, which costs
+twice what a gateway does with a request.
 
-Gateways find it by the engine's report. It lives in the replica's event loop and ends with its process; a crash leaves
-nothing behind.
+It lives in the replica's event loop and ends with its process; a crash leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -23,16 +23,27 @@ _POLL_SECONDS = 0.01
 class ReplicaServer(uvicorn.Server):
     """Serves `app` from `start` to `close`. The application's lifespan is that of this server."""
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        """Raises OSError where `host`, an IP address, is none of this node's."""
+    def __init__(self, app: ASGIApp, host: str, port: int = 0) -> None:
+        """On a free port, or on `port`, which the replicas of a node share: the kernel spreads connections over them.
+
+        Raises OSError where `host`, an IP address, is none of this node's, or where somebody else has the port.
+        """
         version = ipaddress.ip_address(host).version
         self._socket = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6)
-        self._socket.bind((host, 0))
+        if port:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._socket.bind((host, port))
         port = self._socket.getsockname()[1]
         self.url = f"http://{host if version == 4 else f'[{host}]'}:{port}"
         super().__init__(
             uvicorn.Config(
-                app, access_log=False, log_config=None, timeout_keep_alive=KEEP_ALIVE_SECONDS, lifespan="auto"
+                app,
+                access_log=False,
+                log_config=None,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
             )
         )
 
@@ -50,6 +61,10 @@ class ReplicaServer(uvicorn.Server):
                     self._serving.exception()
                 )
             await asyncio.sleep(_POLL_SECONDS)
+
+    @property
+    def ended(self) -> bool:
+        return self._serving.done()
 
     async def close(self) -> None:
         """Take no new connection, close idle ones, and return when the last request in flight has its answer."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 
 import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from serve_apps.engine_server import ReplicaServer, WithoutLifespan
+from serve_apps.http_server import ReplicaServer, WithoutLifespan
+from tests.serve_apps.gateway.upstream import free_port
 
 HOST = "127.0.0.1"
 
@@ -57,6 +59,33 @@ def test_a_stream_is_not_cut_when_the_replica_ends_and_nobody_new_gets_in() -> N
         assert app.life == ["lifespan.startup", "lifespan.shutdown"]
 
     asyncio.run(story())
+
+
+def test_two_replicas_share_a_port_and_the_one_that_ends_leaves_it_to_the_other() -> None:
+    async def story() -> None:
+        app = Slow()
+        app.go.set()
+        first = ReplicaServer(app, HOST, free_port())
+        second = ReplicaServer(app, HOST, int(first.url.rpartition(":")[2]))
+        await first.start()
+        await second.start()
+        assert first.url == second.url
+        await first.close()
+        assert (first.ended, second.ended) == (True, False)
+        for _ in range(20):  # the kernel would give some of them to the first, if it still listened
+            async with httpx.AsyncClient() as client:
+                assert (await client.get(second.url)).text == "one two"
+        await second.close()
+
+    asyncio.run(story())
+
+
+def test_a_port_that_another_program_has_is_not_shared_with_it() -> None:
+    with socket.socket() as other:
+        other.bind((HOST, 0))
+        other.listen()
+        with pytest.raises(OSError, match="in use"):
+            ReplicaServer(Slow(), HOST, other.getsockname()[1])
 
 
 def test_signals_stay_with_their_owner() -> None:
