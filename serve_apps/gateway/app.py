@@ -11,9 +11,9 @@ import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from secrets import token_hex
 from time import monotonic
 from typing import Any
-from uuid import uuid4
 
 from starlette.types import Receive, Scope, Send
 
@@ -99,16 +99,16 @@ class Gateway:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await self._refresh()
-        async with self._upstream:
-            refreshing = asyncio.create_task(self._keep_fresh())
-            reporting = asyncio.create_task(self._figures.run(self._report, self._named, 2 * self._period_s))
-            gc.collect()
-            gc.freeze()  # what was imported stays: looking through it again costs streams tens of milliseconds
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            refreshing.cancel()
-            reporting.cancel()
-            self._mirror.close()
+        refreshing = asyncio.create_task(self._keep_fresh())
+        reporting = asyncio.create_task(self._figures.run(self._report, self._named, 2 * self._period_s))
+        gc.collect()
+        gc.freeze()  # what was imported stays: looking through it again costs streams tens of milliseconds
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        refreshing.cancel()
+        reporting.cancel()
+        self._mirror.close()
+        self._upstream.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     def _named(self) -> set[str]:
@@ -210,7 +210,7 @@ def _identify(scope: Scope) -> bytes:
     for name, value in scope["headers"]:
         if name == REQUEST_ID and value:
             return bytes(value)
-    made = uuid4().hex.encode()
+    made = token_hex(16).encode()
     scope["headers"] = [*scope["headers"], (REQUEST_ID, made)]
     return made
 

@@ -3,7 +3,6 @@
 import asyncio
 from time import monotonic
 
-import aiohttp
 from starlette.types import Scope
 
 from serve_apps.gateway.answer import Answer
@@ -14,8 +13,9 @@ from serve_apps.gateway.proxy import Upstream, read_answer, returned_headers
 from serve_apps.gateway.replicas import Visit
 from serve_apps.gateway.routes import Routes
 from serve_apps.gateway.stream import EventRelay
+from serve_apps.gateway.wire import Headers, Wire
 
-Headers = list[tuple[bytes, bytes]]
+EVENT_STREAM = b"text/event-stream"
 
 
 class Exchange:
@@ -38,16 +38,16 @@ class Exchange:
         meter, outcome = self._figures.meter(app), Outcome.UNJUDGED
         try:
             with visit:
-                response = await self._upstream.send(visit, request, scope)
+                wire = await self._upstream.send(visit, request, scope)
                 self._routes.reached(visit.server)
                 try:
-                    headers = returned_headers(response.headers) + told
-                    if response.content_type == "text/event-stream":
-                        outcome = await self._relay(response, answer, headers, meter, visit)
+                    headers = returned_headers(wire.headers) + told
+                    if any(name == b"content-type" and kind.startswith(EVENT_STREAM) for name, kind in headers):
+                        outcome = await self._relay(wire, answer, headers, meter, visit)
                         return
-                    body = await read_answer(response, request.model)
+                    body = await read_answer(wire, request.model)
                 finally:
-                    response.close()  # drops the connection unless the answer was read to its end
+                    self._upstream.release(wire)  # drops the connection unless the answer was read to its end
                 outcome = Outcome.WHOLE
         except asyncio.CancelledError:
             if not visit.uncancel():
@@ -66,21 +66,19 @@ class Exchange:
             meter.end(outcome)
         await answer.whole(200, body, headers)
 
-    async def _relay(
-        self, response: aiohttp.ClientResponse, answer: Answer, headers: Headers, meter: Meter, visit: Visit
-    ) -> Outcome:
+    async def _relay(self, wire: Wire, answer: Answer, headers: Headers, meter: Meter, visit: Visit) -> Outcome:
         """The head goes out with the first event: until then another replica may still answer instead."""
         relay = EventRelay()
         broken: Exception | None = None
         try:
-            async for chunk in response.content.iter_any():
+            while chunk := await wire.chunk():
                 if ready := relay.feed(chunk):
                     meter.chunk()
                     if not answer.started:
                         visit.began()
                         await answer.start(200, headers)
                     await answer.part(ready)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (ConnectionError, TimeoutError) as error:
             broken = error
         last = relay.finish(broken is not None)
         if not answer.started:

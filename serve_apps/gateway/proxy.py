@@ -1,17 +1,17 @@
-"""The way to the engines: one pooled HTTP client, and what of a request and an answer goes through it.
+"""The way to the engines: what of a request and an answer goes through it, and which of its failures means what.
 
 Holds open connections only. A crash drops them; the engines see their clients leave and abort the requests.
 """
 
+import asyncio
 from dataclasses import dataclass
 
-import aiohttp
-from multidict import CIMultiDictProxy
 from starlette.types import Scope
 
 from serve_apps.gateway.body import Request
 from serve_apps.gateway.errors import Failure, from_upstream, model_unavailable, upstream_timeout
 from serve_apps.gateway.replicas import Visit
+from serve_apps.gateway.wire import Headers, Wire, Wires, locate
 
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade".split()
@@ -37,80 +37,75 @@ class Timeouts:
 
 
 class Upstream:
-    """Use as an asynchronous context manager; inside it, `send` may be called concurrently."""
+    """`send` may be called concurrently; every connection that it gave is to be released."""
 
     def __init__(self, internal_key: str, timeouts: Timeouts) -> None:
-        self._authorization = f"Bearer {internal_key}"
-        self._patient, self._eager = (
-            aiohttp.ClientTimeout(total=timeouts.total_s, sock_connect=connect_s, sock_read=timeouts.silence_s)
-            for connect_s in (timeouts.connect_s, timeouts.eager_connect_s)
+        self._timeouts = timeouts
+        self._wires = Wires()
+        self._head = (
+            b"content-type: application/json\r\n"
+            b"authorization: Bearer " + internal_key.encode() + b"\r\n"
+            # Else Serve cancels the handler when we leave, which vLLM's wrapper does not pass on to the generation it
+            # waits for: the engine would generate to the end. Left alone, vLLM sees the disconnect and aborts.
+            b"x-request-disconnect-disabled: ?1\r\n"
         )
+        self.close, self.release = self._wires.close, self._wires.give_back
 
-    async def __aenter__(self) -> "Upstream":
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
-
-    async def send(self, visit: Visit, request: Request, scope: Scope) -> aiohttp.ClientResponse:
-        """The answer of the visited engine with its body unread; the caller closes it.
+    async def send(self, visit: Visit, request: Request, scope: Scope) -> Wire:
+        """The answer of the visited engine with its body unread.
 
         Raises ApiError: 503 where the engine cannot be reached or answers with no OpenAI error, 504 where it
         says nothing for too long, and the engine's own error where it refuses the request.
         """
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1")
-            for name, value in scope["headers"]
-            if name not in NOT_FORWARDED
-        }
-        headers["content-type"] = "application/json"
-        headers["authorization"] = self._authorization
-        # Else Serve cancels the handler when we leave, which vLLM's wrapper does not pass on to the generation it
-        # waits for: the engine would generate to the end. Left alone, vLLM sees the disconnect and aborts.
-        headers["x-request-disconnect-disabled"] = "?1"
-        if visit.mirrored:
-            headers["x-biplane-shadow"] = "1"
-        timeout = self._eager if visit.eager else self._patient
-        if visit.total_s is not None:
-            timeout = aiohttp.ClientTimeout(
-                total=visit.total_s, sock_connect=timeout.sock_connect, sock_read=timeout.sock_read
-            )
+        times = self._timeouts
+        until = asyncio.get_running_loop().time() + (times.total_s if visit.total_s is None else visit.total_s)
         try:
-            response = await self._session.post(
-                visit.url + request.path, data=request.raw, headers=headers, allow_redirects=False, timeout=timeout
-            )
-            if response.status == 200:
-                return response
-            async with response:
-                raise from_upstream(request.model, response.status, await response.read())
-        except aiohttp.ConnectionTimeoutError:
+            origin, host, path = locate(visit.url + request.path)
+            wire = await self._wires.to(origin, times.eager_connect_s if visit.eager else times.connect_s)
+        except TimeoutError:
             reason = "its server does not accept connections"
             raise model_unavailable(request.model, reason, Failure.UNREACHED) from None
+        except (OSError, ValueError):
+            raise model_unavailable(request.model, "its server cannot be reached", Failure.UNREACHED) from None
+        lines = [b"POST %b HTTP/1.1\r\nhost: %b\r\n%b" % (path, host, self._head)]
+        lines += [b"%b: %b\r\n" % (name, value) for name, value in scope["headers"] if name not in NOT_FORWARDED]
+        if visit.mirrored:
+            lines.append(b"x-biplane-shadow: 1\r\n")
+        lines.append(b"content-length: %d\r\n\r\n" % len(request.raw))
+        lines.append(request.raw)
+        try:
+            await wire.ask(b"".join(lines), times.silence_s, until)
+            if wire.status != 200:
+                raise from_upstream(request.model, wire.status, await _rest(wire))
         except TimeoutError:
+            wire.close()
             raise upstream_timeout(request.model) from None
-        except aiohttp.ClientConnectionError as error:
-            failure = Failure.UNREACHED if isinstance(error, aiohttp.ClientConnectorError) else Failure.BROKEN
-            raise model_unavailable(request.model, "its server cannot be reached", failure) from None
-        except aiohttp.ClientError:
+        except ConnectionError:
+            wire.close()
             raise model_unavailable(request.model, "its server broke off", Failure.BROKEN) from None
+        except BaseException:
+            self.release(wire)
+            raise
+        return wire
 
 
-async def read_answer(response: aiohttp.ClientResponse, model: str) -> bytes:
+async def read_answer(wire: Wire, model: str) -> bytes:
     """A whole answer that is not streamed. Raises ApiError 503 where it breaks off, 504 where it stalls."""
     try:
-        return await response.read()
+        return await _rest(wire)
     except TimeoutError:
         raise upstream_timeout(model) from None
-    except aiohttp.ClientError:
+    except ConnectionError:
         raise model_unavailable(model, "its server stopped before the answer was complete", Failure.BROKEN) from None
 
 
-def returned_headers(headers: CIMultiDictProxy[str]) -> list[tuple[bytes, bytes]]:
+async def _rest(wire: Wire) -> bytes:
+    parts = []
+    while part := await wire.chunk():
+        parts.append(part)
+    return b"".join(parts)
+
+
+def returned_headers(headers: Headers) -> Headers:
     """The upstream's response headers that the client gets to see."""
-    lowered = ((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items())
-    return [(name, value) for name, value in lowered if name not in NOT_RETURNED]
+    return [header for header in headers if header[0] not in NOT_RETURNED]

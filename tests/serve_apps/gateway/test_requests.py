@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 from aiohttp import web
 
 from serve_apps.gateway.proxy import Timeouts
@@ -24,7 +25,8 @@ from tests.serve_apps.gateway.upstream import (
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(story, 20))
+    """On the event loop that Ray gives its actors."""
+    uvloop.run(asyncio.wait_for(story, 20))
 
 
 async def refusal(response: aiohttp.ClientResponse, status: int, code: str) -> dict[str, Any]:

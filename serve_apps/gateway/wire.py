@@ -1,0 +1,231 @@
+"""One HTTP/1.1 connection to an engine, as a protocol of the event loop on httptools' parser (llhttp).
+
+General clients do per request what is done here per connection, or not at all: headers as text, cookies, redirects,
+proxies, a context and a task for every timeout. On a gateway's path that was a third of its processor time. Nothing is
+stored; a crash breaks the connection, and the engine aborts the request.
+"""
+
+import asyncio
+import math
+import ssl
+from collections import deque
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import cast
+from urllib.parse import urlsplit
+
+import httptools
+
+Headers = list[tuple[bytes, bytes]]
+KEEP_SECONDS = 30.0
+"""How long an unused connection is kept."""
+MOST_UNREAD = 1 << 18
+"""Bytes of an answer that its reader has not taken, from which on no more are read from the socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    host: str
+    port: int
+    tls: bool
+
+
+@lru_cache(4096)
+def locate(url: str) -> tuple[Origin, bytes, bytes]:
+    """Where `url` leads: the origin, its `host` header, the path. Raises ValueError where that cannot be told."""
+    parts = urlsplit(url)
+    tls = parts.scheme == "https"
+    if parts.hostname is None or parts.scheme not in ("http", "https"):
+        raise ValueError(f"{url} is not an address of HTTP")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Origin(parts.hostname, parts.port or (443 if tls else 80), tls), parts.netloc.encode(), path.encode()
+
+
+class Wire(asyncio.Protocol):
+    """One request at a time: `ask`, then the head in `status` and `headers` (names in lower case), then `chunk`s until
+    an empty one, then `ask` again while it is `reusable`.
+
+    `ask` and `chunk` raise ConnectionError where the connection breaks or what comes is not HTTP, and TimeoutError
+    where nothing came for `silence_s` seconds or the moment `until` on the loop's clock is past.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._failed: Exception | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.status = 0
+        self.headers: Headers = []
+        self._head_done = self._done = self._sized = self._keeps = False
+        self._parts: list[bytes] = []
+        self._unread = 0
+
+    async def ask(self, request: bytes, silence_s: float, until: float) -> None:
+        """Returns when the head of the answer is there."""
+        if self.status:
+            self._begin()
+        self._silence_s, self._until = silence_s, until
+        self._transport.write(request)
+        while not self._head_done:
+            await self._wait()
+
+    async def chunk(self) -> bytes:
+        """What came of the body since the last one; empty at its end."""
+        while not self._parts:
+            if self._done:
+                return b""
+            await self._wait()
+        parts = self._parts
+        found = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        if self._unread > MOST_UNREAD:
+            self._transport.resume_reading()
+        self._unread = 0
+        return found
+
+    @property
+    def reusable(self) -> bool:
+        return self._done and self._keeps and self._failed is None
+
+    def close(self) -> None:
+        self._stop_timer()
+        self._transport.abort()
+
+    async def _wait(self) -> None:
+        """Until something came. Raises why nothing will."""
+        if self._failed is not None:
+            raise self._failed
+        self._since = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_at(min(self._since + self._silence_s, self._until), self._look)
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _look(self) -> None:
+        """Whether it is silent for too long. One timer serves all waits: it is set again, not at every chunk."""
+        now = self._loop.time()
+        self._timer = None
+        if self._waiter is None:
+            return  # the next wait begins it anew
+        if now >= min(self._since + self._silence_s, self._until):
+            self._fail(TimeoutError())
+        else:
+            self._timer = self._loop.call_at(min(self._since + self._silence_s, self._until), self._look)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        if self._failed is None:
+            self._failed = error
+        self._wake()
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by their type
+
+    def data_received(self, data: bytes) -> None:
+        if self._done:
+            self._fail(ConnectionError("it speaks out of turn"))
+            return self._transport.abort()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(ConnectionError(str(error)))
+            return self._transport.abort()
+        if self._unread > MOST_UNREAD:
+            self._transport.pause_reading()
+        self._wake()
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        if self._head_done and not self._sized and exc is None:
+            self._done = True  # an answer that said no length ends with its connection
+        self._fail(ConnectionError("it closed the connection"))
+
+    # What the parser calls.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        if self.status < 200:
+            self.headers = []
+            return
+        self._head_done = True
+        self._keeps = self._parser.should_keep_alive()
+        self._sized = any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+
+    def on_body(self, body: bytes) -> None:
+        self._parts.append(body)
+        self._unread += len(body)
+
+    def on_message_complete(self) -> None:
+        if self._head_done:
+            self._done = True
+            self._stop_timer()
+
+
+class Wires:
+    """Connections that wait for their next request, by origin. The one used last is used first, so that those that are
+    too many grow old, and old ones go.
+    """
+
+    def __init__(self) -> None:
+        self._idle: dict[Origin, deque[tuple[Wire, float]]] = {}
+        self._tls: ssl.SSLContext | None = None
+        self._swept = 0.0
+
+    async def to(self, origin: Origin, connect_s: float) -> Wire:
+        """An open connection. Raises OSError where there is none to be had, TimeoutError after `connect_s` seconds."""
+        idle = self._idle.get(origin)
+        while idle:
+            wire, _ = idle.pop()
+            if wire.reusable:
+                return wire
+        if origin.tls and self._tls is None:
+            self._tls = ssl.create_default_context()
+        async with asyncio.timeout(connect_s):
+            _, made = await asyncio.get_running_loop().create_connection(
+                lambda: Wire(origin), origin.host, origin.port, ssl=self._tls if origin.tls else None
+            )
+        return made
+
+    def give_back(self, wire: Wire) -> None:
+        """Keeps it for another request, or closes it where there can be none."""
+        if not wire.reusable:
+            return wire.close()
+        now = asyncio.get_running_loop().time()
+        self._idle.setdefault(wire.origin, deque()).append((wire, now))
+        if now - self._swept > KEEP_SECONDS:
+            self._sweep(now)
+        return None
+
+    def close(self) -> None:
+        self._sweep(math.inf)
+
+    def _sweep(self, now: float) -> None:
+        self._swept = now
+        for origin, idle in list(self._idle.items()):
+            while idle and (now - idle[0][1] > KEEP_SECONDS or not idle[0][0].reusable):
+                idle.popleft()[0].close()
+            if not idle:
+                del self._idle[origin]
