@@ -20,7 +20,8 @@ from serve_apps.gateway.shadow import Mirror
 from serve_apps.gateway.table import Affinity, Table
 
 TRIES = 3
-"""How often a request is sent at most. What makes every engine fail is sent no more than twice."""
+"""How often a request is sent at most; a replica that could not be reached was sent nothing. What makes every engine
+fail is sent no more than twice."""
 
 
 class Delivery:
@@ -38,17 +39,17 @@ class Delivery:
             key = sticky_key(model.sticky, request.user, scope)
             near = prefix_draw(request.prompt) if model.affinity is Affinity.PREFIX else None
         target = routes.pick(table, name, key, began, near)
-        url, seconds_left = target.server.url, None
+        seconds_left = None
         tried: list[Server] = []
         failures: list[Failure] = []
         while True:
             server, last = target.server, len(failures) == TRIES - 1
-            twice = server in tried
+            again = server in tried
             tried.append(server)
             visit = Visit(
                 server,
                 target.slot.arm,
-                url,
+                server.url,
                 name,
                 seconds_left,
                 eager=routes.servers(name) > len(tried),
@@ -63,20 +64,12 @@ class Delivery:
                 failed, seconds_left = error.failure, began + self._total_s - now
                 if failed is None or last or seconds_left <= 0 or (failed is Failure.FAILED and failed in failures):
                     raise
-                failures.append(failed)
+                if failed is not Failure.UNREACHED:
+                    failures.append(failed)
                 following = routes.again(name, key, now, near, target.slot, tried)
                 if following is not None:
-                    target, url = following, following.server.url
-                elif not twice and _worth_repeating(failed, url, server):
-                    url = server.replica.url
-                else:
-                    raise
+                    target = following
+                elif again or failed is not Failure.BROKEN:
+                    raise  # only a connection that broke may have been no more than old
         for shadow in routes.mirrors(name, monotonic()):
             self._mirror.send(shadow, request, scope)
-
-
-def _worth_repeating(failed: Failure, url: str, server: Server) -> bool:
-    """Whether a replica may answer after all where nobody else is left: on its route through HAProxy if it was not
-    that which could not be reached, and where a connection broke that may only have been old.
-    """
-    return failed is Failure.BROKEN or (failed is Failure.UNREACHED and url != server.replica.url)

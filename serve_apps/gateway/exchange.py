@@ -59,6 +59,8 @@ class Exchange:
             error.headers += tuple(told)
             if error.failure in (Failure.UNREACHED, Failure.BROKEN):
                 self._routes.unreached(visit.server, monotonic())
+            elif error.failure is Failure.FAILED:
+                self._routes.failed(visit.server, monotonic())
             else:
                 self._routes.reached(visit.server)
             raise

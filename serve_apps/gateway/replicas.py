@@ -16,15 +16,15 @@ loads: Mirrokni, Thorup and Zadimoghaddam, SODA 2018)."""
 
 class Server:
     """One replica. `in_flight` are the requests that it has of this process; `waiting` those of them that wait for
-    their first byte. `avoided_until` is 0 unless it could not be reached.
+    their first byte. `avoided_until` is 0 unless it could not be reached or has failed, the last `failures` times.
     """
 
-    __slots__ = ("avoided_until", "direct", "in_flight", "lost", "ready", "replica", "seed", "waiting")
+    __slots__ = ("avoided_until", "direct", "failures", "in_flight", "lost", "ready", "replica", "seed", "waiting")
 
     def __init__(self, replica: Replica) -> None:
         self.replica = replica
         self.seed = draw(replica.app or replica.url)
-        self.in_flight = 0
+        self.in_flight = self.failures = 0
         self.avoided_until = 0.0
         self.waiting: set[Visit] = set()
         self.direct, self.ready, self.lost = "", True, False

