@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+import sys
 from collections.abc import Iterator
 
 import uvicorn
@@ -17,6 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 KEEP_ALIVE_SECONDS = 600
 """Longer than gateways keep an idle connection: one that the server closes just when a request comes breaks it."""
+SWITCH_SECONDS = 0.0005
+"""How long a thread that reads or writes the store may hold up the event loop: Python's 5 ms are seen in streams."""
 _POLL_SECONDS = 0.01
 
 
@@ -54,6 +57,7 @@ class ReplicaServer(uvicorn.Server):
 
     async def start(self) -> None:
         """Returns when it answers. Raises RuntimeError where the application's lifespan fails."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._serving = asyncio.create_task(self._serve_to_the_end())
         while not self.started:
             if self._serving.done():
