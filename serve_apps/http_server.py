@@ -31,14 +31,13 @@ class ReplicaServer(uvicorn.Server):
 
         Raises OSError where `host`, an IP address, is none of this node's, or where somebody else has the port.
         """
-        version = ipaddress.ip_address(host).version
-        self._socket = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6)
+        self._socket = socket.socket(_family(host))
         if port:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._socket.bind((host, port))
         port = self._socket.getsockname()[1]
-        self.url = f"http://{host if version == 4 else f'[{host}]'}:{port}"
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         super().__init__(
             uvicorn.Config(
                 app,
@@ -80,6 +79,16 @@ class ReplicaServer(uvicorn.Server):
             await self.serve(sockets=[self._socket])
         except SystemExit as stopped:  # uvicorn's word for a failed lifespan; it would end Ray's worker
             raise RuntimeError(f"uvicorn stopped with {stopped.code}") from None
+
+
+def free_port(host: str) -> int:
+    """A port of `host`, an IP address, that nobody listens on now, for somebody else to listen on at once."""
+    with socket.create_server((host, 0), family=_family(host)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET if ipaddress.ip_address(host).version == 4 else socket.AF_INET6
 
 
 class WithoutLifespan:

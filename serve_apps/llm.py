@@ -14,8 +14,6 @@ import functools
 import gc
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +23,21 @@ import ray
 from ray import serve
 from ray._common.utils import import_attr
 from ray.serve.deployment import Application
+from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
 from actors.claims import claim
 from control.data_plane import write_engine
 from control.engine_report import EngineReport
-from control.specs.engine import NO_EFFECT_ON_CPU, engine_arguments
-from control.specs.footprint import UTILIZATION
-from serve_apps.engine_adapters import adapter_arguments, adapter_paths, ensure_adapters
+from serve_apps.engine_adapters import adapter_paths, ensure_adapters
+from serve_apps.engine_config import SIMULATED, LLMArgs, bundle, keep_within, llm_config
 from serve_apps.engine_ending import is_ending
 from serve_apps.engine_life import EngineLife
-from serve_apps.http_server import ReplicaServer, WithoutLifespan
+from serve_apps.handoff import Handoff
+from serve_apps.http_server import ReplicaServer, WithoutLifespan, free_port
 from serve_apps.internal_key import ENVIRONMENT_VARIABLE, RequireInternalKey, read_internal_key
 from serve_apps.model_files import ensure_model_files
 
-SIMULATED = "sim-gpu"
 SLOTS = 1000
 """As many may share a device as there are thousandths of it; the scheduler sees to it that it is enough for them."""
 CLAIM_SECONDS = 30.0
@@ -56,35 +54,6 @@ CPU_WORKER_ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # replicas share cores; binding would stack them on the same ones
     "OMP_NUM_THREADS": "1",  # a simulated device is one CPU; else every engine starts a thread per core
 }
-
-
-@dataclass(frozen=True)
-class LLMArgs:
-    """What `build` reads; unknown or missing names raise TypeError, so that a typing error never deploys.
-
-    `app` is the application's name. Where `path` does not exist yet, it is filled from the artifact at `source`. The
-    rest is the replica's part of the lease: of each of `devices`, UUIDs on one node, it gets `milli` thousandths,
-    counted as Ray's `resource`. Where that is a share of a device, `share_memory` bytes of it are the replica's; a MIG
-    slice is a device of its own. The replica claims its devices for `workload`. `engine` are vLLM's engine arguments by
-    name, `adapters` LoRA adapters by the name that requests call them: a local directory, or an artifact.
-    """
-
-    app: str
-    model: str
-    version: str
-    path: str
-    source: str
-    mlflow_url: str
-    internal_key_file: str
-    node_id: str
-    resource: str
-    milli: int
-    devices: list[str]
-    share_memory: int
-    workload: str
-    claims_directory: str
-    engine: dict[str, Any] = field(default_factory=dict)
-    adapters: dict[str, str] = field(default_factory=dict)
 
 
 async def warm_up(app: ASGIApp, model: str) -> None:
@@ -109,9 +78,8 @@ async def warm_up(app: ASGIApp, model: str) -> None:
                 return
 
 
-@serve.ingress()
-class Engine:
-    """The replica: vLLM's own HTTP application on Serve's port and on one of its own. Imported where it runs.
+class Replica:
+    """An engine behind vLLM's own HTTP application on a port of its own. Imported where it runs.
 
     `ray.serve.llm.LLMServer` is this plus a telemetry actor of 0.4 GB and Serve's multiplexing, which we do
     not use. It claims devices before it imports what could open them; where they are not free within CLAIM_SECONDS it
@@ -134,8 +102,8 @@ class Engine:
         await self._engine.start()
         self._lap("engine")
 
-    async def __serve_build_asgi_app__(self) -> ASGIApp:
-        app = RequireInternalKey(await self._engine.build_asgi_app())
+    async def begin(self, app: ASGIApp) -> None:
+        """Answer with `app`, and say where."""
         await warm_up(app, self._wanted.model)
         gc.collect()
         gc.freeze()  # what was imported stays: looking through it again costs streams tens of milliseconds
@@ -150,7 +118,6 @@ class Engine:
         write = functools.partial(write_engine, self._wanted.app)
         self._life = EngineLife(about, self._engine if watched else None, ending=is_ending, write=write)
         await self._life.start()
-        return WithoutLifespan(app)
 
     async def check_health(self) -> None:
         """Raises where nobody watches the engine; Serve then replaces the replica. A dead one ends it by itself."""
@@ -167,11 +134,42 @@ class Engine:
         self._started[part], self._clock = round(now - self._clock, 3), now
 
 
+class PrefillEngine(Replica):
+    """An engine that only reads prompts, for the replica of its application that writes the answers."""
+
+    async def __init__(self, wanted: LLMArgs) -> None:  # type: ignore[misc]  # Serve awaits it
+        await super().__init__(wanted)
+        await self.begin(RequireInternalKey(await self._engine.build_asgi_app()))
+
+    async def address(self) -> str:
+        """Of its own HTTP server."""
+        return self._server.url
+
+
+@serve.ingress()
+class Engine(Replica):
+    """The replica that gateways know; Serve sends it requests, too, by HAProxy. `readers` read prompts for it."""
+
+    async def __init__(self, wanted: LLMArgs, *readers: DeploymentHandle) -> None:  # type: ignore[misc]
+        await super().__init__(wanted)
+        self._readers = readers
+
+    async def __serve_build_asgi_app__(self) -> ASGIApp:
+        app = await self._engine.build_asgi_app()
+        if self._readers:
+            app = Handoff(app, [reader.address.remote for reader in self._readers])
+        app = RequireInternalKey(app)
+        await self.begin(app)
+        return WithoutLifespan(app)
+
+
 def _engine(wanted: LLMArgs) -> Any:
     """The engine, not yet started. The devices are claimed: importing vLLM may open them."""
     from ray.serve.llm import LLMConfig
 
     config = llm_config(wanted)
+    if wanted.transfers:
+        os.environ.setdefault("VLLM_NIXL_SIDE_CHANNEL_PORT", str(free_port(ray.util.get_node_ip_address())))
     if hook := os.environ.get(ENGINE_CLASS):
         return import_attr(hook)(LLMConfig(**config))
     from vllm.platforms import current_platform
@@ -189,14 +187,22 @@ def build(args: dict[str, Any]) -> Application:
     wanted = LLMArgs(**args)
     ensure_model_files(wanted.path, wanted.source, wanted.mlflow_url)
     ensure_adapters(wanted.adapters, wanted.path, wanted.mlflow_url)
+    readers = [
+        serve.deployment(PrefillEngine, name=f"prefill-{number}", **_options(reader)).bind(reader)
+        for number, reader in enumerate(wanted.readers)
+    ]
+    return serve.deployment(Engine, name="engine", **_options(wanted)).bind(wanted, *readers)
+
+
+def _options(wanted: LLMArgs) -> dict[str, Any]:
+    """Serve's, for one engine on its part of the lease."""
     environment = ENVIRONMENT | (CPU_WORKER_ENVIRONMENT if wanted.resource == SIMULATED else {})
-    options: dict[str, Any] = {
-        "name": "engine",
+    return {
         "num_replicas": 1,
         "max_ongoing_requests": 1_000_000,  # the engine's own scheduler queues and batches
         # The bundle counts the replica's CPU.
         "ray_actor_options": {"num_cpus": 0, "runtime_env": {"env_vars": environment}},
-        "placement_group_bundles": [_bundle(wanted)],
+        "placement_group_bundles": [bundle(wanted)],
         "placement_group_strategy": "STRICT_PACK",
         "placement_group_bundle_label_selector": [{"ray.io/node-id": wanted.node_id}],
         # A dead engine is noticed after three failed checks: three seconds instead of thirty.
@@ -206,42 +212,3 @@ def build(args: dict[str, Any]) -> Application:
         "graceful_shutdown_wait_loop_s": 0.2,
         "logging_config": {"enable_access_log": False},
     }
-    return serve.deployment(Engine, **options).bind(wanted)
-
-
-def _bundle(wanted: LLMArgs) -> dict[str, float]:
-    """All of the replica's devices in one bundle: they are on one node and are claimed once."""
-    amount = len(wanted.devices) * wanted.milli / 1000
-    return {"CPU": 1, wanted.resource: amount} if amount else {"CPU": 1}
-
-
-def llm_config(wanted: LLMArgs) -> dict[str, Any]:
-    """The keyword arguments of `ray.serve.llm.LLMConfig`."""
-    given = wanted.engine
-    if wanted.resource == SIMULATED:
-        given = {name: value for name, value in given.items() if name not in NO_EFFECT_ON_CPU}
-    engine: dict[str, Any] = {"enable_prefix_caching": True, **engine_arguments(given)}
-    if wanted.resource == SIMULATED:
-        engine.setdefault("enforce_eager", True)  # compiling costs a minute on a CPU and saves nothing there
-    elif "pipeline_parallel_size" not in engine:
-        engine.setdefault("tensor_parallel_size", max(1, len(wanted.devices)))
-    engine = adapter_arguments(adapter_paths(wanted.adapters, wanted.path)) | engine
-    engine["disable_log_stats"] = False  # reports are made of them, and the watch looks at them
-    return {
-        "model_loading_config": {"model_id": wanted.model, "model_source": wanted.path},
-        "engine_kwargs": engine,
-        "log_engine_metrics": False,  # into Ray's own metrics, once more, at every step
-        # Ray's name for one process tree on one node; "gpu" would spread actors over one bundle per device.
-        "accelerator_config": {"kind": "cpu"},
-        "placement_group_config": {"bundles": [_bundle(wanted)]},
-        "callback_config": {"callback_class": "serve_apps.engine.PrepareEngine"},
-    }
-
-
-def keep_within(memory: int, whole: int, engine: Mapping[str, Any]) -> dict[str, Any]:
-    """Engine arguments with which vLLM takes no more than `memory` of the `whole` bytes of its device.
-
-    What is given as `gpu_memory_utilization`, to vLLM a part of the whole, is then a part of `memory`.
-    """
-    given = engine.get("gpu_memory_utilization", UTILIZATION)
-    return {**engine, "gpu_memory_utilization": given * min(1.0, memory / whole)}

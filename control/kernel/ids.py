@@ -103,6 +103,16 @@ class AppName:
         return f"/llm/{self.deployment}/{self.version}-{self.settings}-{self.replica}-{self.lease}"
 
     @property
+    def engine(self) -> str:
+        """Which engine of the release: the replica, and of one that only reads prompts its name there."""
+        return "/".join((str(self.replica), *self.lease.split("/")[1:]))
+
+    @property
+    def reads(self) -> bool:
+        """Whether it is an engine that only reads prompts, for the application that its name begins with."""
+        return "/" in self.lease
+
+    @property
     def workload(self) -> str:
         """The name of the workload that asks for its devices, wherever they are."""
         return app_workload(self.deployment, self.version, self.settings, self.replica)

@@ -93,12 +93,12 @@ def rows(before: Reading, after: Reading) -> tuple[DeploymentRow, ...]:
                 wanted=known.wanted if known else 0,
                 serving=known.serving if known else 0,
                 simulated=_simulated(came, after),
-                figures=_figures(came.values()),
+                figures=_figures([one for app, one in came.items() if not app.reads]),
                 replicas=tuple(
                     ReplicaRow(
                         app=str(app),
                         version=str(app.version),
-                        replica=str(app.replica),
+                        replica=app.engine,
                         phase=_phase(after.engines.get(str(app)), after.at),
                         simulated=_simulated((app,), after),
                         figures=_figures((one,)),

@@ -53,7 +53,7 @@ class Replica:
 def app_labels(app: str) -> Labels:
     """The values of `APP`; of an application that is not ours only its name is known."""
     name = AppName.parse(app)
-    return (app, "", "", app) if name is None else (name.deployment, str(name.version), str(name.replica), app)
+    return (app, "", "", app) if name is None else (name.deployment, str(name.version), name.engine, app)
 
 
 def named(reading: Reading) -> frozenset[str]:

@@ -5,7 +5,7 @@ One application a replica, so that replicas come and go one by one, wherever the
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
 from control.kernel.ids import AppName, app_workload, digest
@@ -125,7 +125,7 @@ class Fleet:
             _ask(self, member) for member in self.members if snapshot.asked.get(member.workload) != self.build.workload
         )
         starts = tuple(
-            _start(self, member.app, member.placement.pieces[0], source, snapshot)
+            _start(self, member.app, member.placement.pieces, source, snapshot)
             for member in self.members
             if member.view.state is AppState.ABSENT and member.granted and member.app and member.placement
         )
@@ -133,8 +133,9 @@ class Fleet:
 
 
 def lease_of(placement: Placement) -> str:
-    """A digest: the same for the same devices of the same node, and for nothing else."""
-    return digest(asdict(placement.pieces[0]))
+    """A digest: the same for the same devices of the same nodes, and for nothing else."""
+    pieces = [asdict(piece) for piece in placement.pieces]
+    return digest(pieces if len(pieces) > 1 else pieces[0])
 
 
 def _member(deployment: str, release: Release, replica: int, snapshot: Snapshot, trusted: Collection[str]) -> Member:
@@ -164,8 +165,13 @@ def _ask(fleet: Fleet, member: Member) -> PutSpec:
     )
 
 
-def _start(fleet: Fleet, app: AppName, piece: GrantPiece, source: str, snapshot: Snapshot) -> EnsureApp:
+def _start(fleet: Fleet, app: AppName, pieces: Sequence[GrantPiece], source: str, snapshot: Snapshot) -> EnsureApp:
+    """The first piece is that of the engine that answers, the others are of those that only read prompts."""
     around, build = snapshot.surroundings, fleet.build
+    own, *others = (
+        {"node_id": one.node_id, "resource": one.resource, "milli": one.milli, "devices": list(one.devices)}
+        for one in pieces
+    )
     return EnsureApp(
         kind="Deployment",
         name=fleet.deployment,
@@ -180,15 +186,13 @@ def _start(fleet: Fleet, app: AppName, piece: GrantPiece, source: str, snapshot:
             "source": source,
             "path": f"{around.models_directory}/{build.model}/{fleet.release.version}",
             "mlflow_url": around.mlflow_url,
-            "node_id": piece.node_id,
-            "resource": piece.resource,
-            "milli": piece.milli,
-            "devices": list(piece.devices),
+            **own,
             "share_memory": build.share_memory,
             "workload": app.workload,
             "claims_directory": around.claims_directory,
             "engine": dict(build.engine),
             "adapters": dict(build.adapters),
+            "prefill": others,
             "internal_key_file": around.internal_key_file,
         },
     )

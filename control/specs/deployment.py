@@ -33,17 +33,19 @@ class Adapter(Spec):
 
 
 class DeploymentSpec(DeviceAsk):
-    """`devices`, `cpus` and `memory` (host bytes) are per replica; `engine` goes to the serving engine.
+    """`devices`, `cpus` and `memory` (host bytes) are per engine; `engine` has its settings. A replica is one engine.
 
     `rollout` says how traffic moves when another version or other settings are wanted: at once, unless it says more.
     There are `replicas` of it, or as many as `autoscaling` finds necessary; `sla` says what its users are promised.
     With `affinity: prefix` requests that begin alike go to the same replica, whose cache knows their beginning.
+    With `prefill` each replica has so many engines beside, which only read prompts for the one that answers.
     """
 
     model: Filled
     version: Version = "latest"
     replicas: Annotated[int, Field(ge=1, le=MOST)] = 1
     devices: Annotated[int, Field(ge=0, le=MOST)] = 1
+    prefill: Annotated[int, Field(ge=0, le=MOST)] = 0
     memory: Bytes = 0
     cpus: Cpus = 0.0
     engine: dict[str, JsonValue] = Field(default={})
@@ -73,12 +75,13 @@ class DeploymentSpec(DeviceAsk):
         asked = {field: getattr(self, field) for field in DeviceAsk.model_fields}
         if self.requests_per_second is not None:
             asked["requests_per_second"] = self.requests_per_second * replicas / self.most
+        engines = replicas * (1 + self.prefill)
         return WorkloadSpec(
             type="inference",
-            replicas=replicas,
-            devices=self.devices * replicas,
-            memory=self.memory * replicas,
-            cpus=self.cpus * replicas,
+            replicas=engines,
+            devices=self.devices * engines,
+            memory=self.memory * engines,
+            cpus=self.cpus * engines,
             **asked,
         )
 

@@ -29,6 +29,7 @@ spec:
   model: tiny
   engine: {max_model_len: 512, max_num_seqs: 32}
 """
+SPLIT = SERVED + "  prefill: 1\n"
 # One engine on half a core answers unevenly: what this story is about is who answers, not how fast.
 CANARY = """\
   rollout:
@@ -63,14 +64,24 @@ def is_in(plane: Plane, phase: str) -> bool:
     return bool(deployed(plane).status.get("phase") == phase)
 
 
-def engines(plane: Plane) -> dict[str, EngineReport]:
-    """The replicas that are in the table, as they last spoke of themselves."""
-    said = {
+def reports(plane: Plane) -> dict[str, EngineReport]:
+    """The engines, as they last spoke of themselves."""
+    return {
         beat.actor.removeprefix(engine_report.BEAT_PREFIX): engine_report.parse(beat.body)
         for beat in plane.client.store.heartbeats(engine_report.BEAT_PREFIX)
     }
+
+
+def engines(plane: Plane) -> dict[str, EngineReport]:
+    """The replicas that are in the table."""
+    said = reports(plane)
     serving = [one["app"] for arm in deployed(plane).status["arms"] for one in arm["replicas"]]
     return {app: said[app] for app in serving}
+
+
+def readers(plane: Plane) -> list[EngineReport]:
+    """The engines that only read prompts for replicas that are in the table."""
+    return [report for name, report in reports(plane).items() if name.rpartition("/")[0] in engines(plane)]
 
 
 def events(plane: Plane) -> list[str]:
@@ -143,8 +154,20 @@ def test_a_canary_takes_its_part_and_then_all_by_what_live_requests_show(
     assert [told.count(event) for event in ("RolloutStepped", "RolloutPromoted")] == [1, 1]
 
 
+def test_prompts_are_read_by_an_engine_of_their_own_and_without_it_by_the_one_that_answers(live: Plane) -> None:
+    live.apply(SPLIT)
+    with Clients(live, MODEL, count=4).using() as answers:
+        until(lambda: bool(readers(live)), seconds=240)
+        until(lambda: sum(reader.requests for reader in readers(live)) >= 12)
+        (reader,) = readers(live)
+        at = time.monotonic()
+        sigkill(reader.pid)
+        until(lambda: sum(answer.began > at for answer in answers) >= 16)
+    assert not errors(answers)
+
+
 def test_a_model_that_nobody_uses_sleeps_and_the_next_request_wakes_it(live: Plane) -> None:
-    live.apply(SERVED + "  autoscaling: {min: 0, max: 1, idle: 3, wake: 170}\n")
+    live.apply(SPLIT + "  autoscaling: {min: 0, max: 1, idle: 3, wake: 170}\n")
     until(lambda: is_in(live, "Asleep") and not live.client.get("Workload"), seconds=90)
     began = time.monotonic()
     with Clients(live, MODEL, count=3).using() as answers:

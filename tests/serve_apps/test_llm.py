@@ -10,8 +10,9 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from serve_apps.engine_config import LLMArgs, keep_within, llm_config
 from serve_apps.internal_key import ENVIRONMENT_VARIABLE
-from serve_apps.llm import DRAIN_SECONDS, LLMArgs, build, keep_within, llm_config, warm_up
+from serve_apps.llm import DRAIN_SECONDS, build, warm_up
 
 
 def args(path: Path, **part: Any) -> dict[str, Any]:
@@ -106,6 +107,28 @@ def test_adapters_have_room_in_the_engine_and_what_is_said_of_it_wins(tmp_path: 
     build(given)
     engine = llm_config(LLMArgs(**given))["engine_kwargs"]
     assert (engine["enable_lora"], engine["max_lora_rank"], engine["max_loras"]) == (True, 8, 3)
+
+
+def test_engines_that_read_prompts_are_deployments_of_their_own_on_their_part_of_the_lease(tmp_path: Path) -> None:
+    part = {"node_id": "n1", "resource": "sim-gpu", "milli": 1000, "devices": ["SIM-1"]}
+    given = args(tmp_path, resource="sim-gpu", devices=["SIM-0"], prefill=[part])
+    app = build(given)
+    assert app._bound_deployment.name == "engine"
+    (reader,) = app._bound_deployment.init_args[1:]
+    config = reader._bound_deployment._replica_config
+    assert config.placement_group_bundles == [{"CPU": 1, "sim-gpu": 1.0}]
+    assert config.placement_group_bundle_label_selector == [{"ray.io/node-id": "n1"}]
+    (made,) = reader._bound_deployment.init_args
+    assert (made.devices, made.app, made.prefill) == (["SIM-1"], "llm:chat:1/prefill-0", [])
+    for one, role in ((LLMArgs(**given), "kv_consumer"), (made, "kv_producer")):
+        assert llm_config(one)["engine_kwargs"]["kv_transfer_config"] == {
+            "kv_connector": "NixlConnector",
+            "kv_role": role,
+            "kv_load_failure_policy": "recompute",
+            "kv_buffer_device": "cpu",
+        }
+    alone = llm_config(LLMArgs(**args(tmp_path)))["engine_kwargs"]
+    assert "kv_transfer_config" not in alone
 
 
 def test_an_adapter_that_is_none_is_never_deployed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,6 +103,16 @@ def test_a_deployment_is_its_replicas_together() -> None:
     assert [one.figures.tokens for one in row.replicas] == [25.0, 50.0]
     figures = row.figures
     assert (figures.tokens, figures.running, figures.waiting, figures.kv_usage) == (75.0, 5, 1, 0.875)
+
+
+def test_an_engine_that_only_reads_prompts_is_shown_with_its_replica_and_counted_in_no_sum() -> None:
+    def engines(at: float, done: int) -> tuple[Heartbeat, ...]:
+        reader = replace(engine(at, 0, waiting=7, generated_tokens=done), actor=f"{engine(at, 0).actor}/prefill-0")
+        return engine(at, 0, waiting=1, generated_tokens=10 * done), reader
+
+    row = only(look(10.0, *engines(10.0, 0)), look(12.0, *engines(12.0, 20)))
+    assert [(one.replica, one.figures.waiting) for one in row.replicas] == [("0", 1), ("0/prefill-0", 7)]
+    assert (row.figures.tokens, row.figures.waiting) == (100.0, 1)
 
 
 def test_the_devices_of_a_replica_tell_how_busy_they_are_or_that_they_are_simulated() -> None:

@@ -120,6 +120,16 @@ def test_each_replica_is_an_application_on_its_own_lease() -> None:
     assert first.route_prefix != second.route_prefix
 
 
+def test_engines_that_only_read_prompts_are_the_rest_of_their_replica_s_lease() -> None:
+    pieces = (*BOTH[0].pieces, *BOTH[1].pieces, *gpu("n2", "c").pieces)
+    split = Placement("why", pieces)
+    (start,) = started(decide(look((split,), deployment=replace(CHAT, replicas=1)))).values()
+    assert (start.args["node_id"], start.args["devices"]) == ("n0", ["a"])
+    assert [(part["node_id"], part["devices"]) for part in start.args["prefill"]] == [("n1", ["b"]), ("n2", ["c"])]
+    moved = Placement("why", (*pieces[:2], *gpu("n2", "d").pieces))
+    assert len({lease_of(split), lease_of(moved), lease_of(BOTH[0])}) == 3, "another reader is another application"
+
+
 def test_the_first_that_runs_serves_while_the_other_is_still_starting() -> None:
     plan = decide(look(BOTH, running(FIRST) | {SECOND: AppState.STARTING}))
     assert status_of(plan) == ("Scaling", names(FIRST))

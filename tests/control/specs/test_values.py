@@ -120,6 +120,8 @@ def test_each_replica_of_a_deployment_asks_for_itself() -> None:
     )
     assert spec.workload == one
     assert spec.together(3) == one.model_copy(update={"replicas": 3, "devices": 6, "memory": 30, "cpus": 4.5})
+    split = spec.model_copy(update={"prefill": 2})
+    assert split.together(2) == one.model_copy(update={"replicas": 6, "devices": 12, "memory": 60, "cpus": 9.0})
 
 
 @pytest.mark.parametrize("many", [{"replicas": 4}, {"autoscaling": {"min": 1, "max": 4}}])
