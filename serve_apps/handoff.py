@@ -76,16 +76,18 @@ class Handoff:
         raw = await _body(receive)
         if raw is None:
             return None  # the client left
-        with contextlib.suppress(ValueError):  # what is no JSON is the engine's to refuse
-            raw = await self._read(path, json.loads(raw), raw)
+        try:
+            asked = json.loads(raw)
+        except ValueError:
+            asked = None  # the engine's to refuse
+        if isinstance(asked, dict):
+            raw = await self._read(path, asked, raw)
         rest = [header for header in scope["headers"] if header[0] not in (b"content-length", b"transfer-encoding")]
         headers = [*rest, (b"content-length", b"%d" % len(raw))]
         return await self._app({**scope, "headers": headers}, _replay(raw, receive), send)
 
-    async def _read(self, path: str, asked: Any, raw: bytes) -> bytes:
+    async def _read(self, path: str, asked: dict[str, Any], raw: bytes) -> bytes:
         """The request as the engine that writes gets it."""
-        if not isinstance(asked, dict):
-            return raw
         told = [one for one in (asked, asked.get("vllm_xargs")) if isinstance(one, dict)]
         forbidden = [one.pop(TRANSFER) for one in told if TRANSFER in one]
         if not is_shared(asked):
@@ -102,13 +104,12 @@ class Handoff:
             url, reader.reading = reader.url, reader.reading + 1
             try:
                 answer = await self._client.post(url + path, json=reading(asked))
-            except httpx.HTTPError as error:
+                # What a reader refuses, the engine that writes refuses too, in its own words.
+                return answer.json()[TRANSFER] if answer.is_success else None
+            except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
                 logger.warning("A prompt was not read at %s: %r", url, error)
                 if reader.url == url:
                     reader.lost()
-            else:
-                # What a reader refuses, the engine that writes refuses too, in its own words.
-                return answer.json().get(TRANSFER) if answer.is_success else None
             finally:
                 reader.reading -= 1
         return None

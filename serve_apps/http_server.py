@@ -16,6 +16,8 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve_apps.http_protocol import BoundedProtocol
+
 KEEP_ALIVE_SECONDS = 600
 """Longer than gateways keep an idle connection: one that the server closes just when a request comes breaks it."""
 SWITCH_SECONDS = 0.0005
@@ -41,6 +43,8 @@ class ReplicaServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=BoundedProtocol,
+                ws="none",
                 access_log=False,
                 log_config=None,
                 proxy_headers=False,

@@ -98,7 +98,8 @@ class Gateway:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        await self._refresh()
+        while not await self._refresh():  # others of this port may have a table: it answers nobody before it has looked
+            await asyncio.sleep(self._period_s)
         refreshing = asyncio.create_task(self._keep_fresh())
         reporting = asyncio.create_task(self._figures.run(self._report, self._named, 2 * self._period_s))
         gc.collect()
@@ -122,11 +123,13 @@ class Gateway:
             await asyncio.sleep(self._period_s)
             await self._refresh()
 
-    async def _refresh(self) -> None:
-        """The replicas before the table: who is named in the table has said before where it is."""
-        await self._endpoints.refresh()
-        await self._holder.refresh()
+    async def _refresh(self) -> bool:
+        """The replicas before the table: who is named in the table has said before where it is. Whether both could be
+        read.
+        """
+        read = [await self._endpoints.refresh(), await self._holder.refresh()]
         self._routes.learn(self._holder.table, self._endpoints.known, monotonic())
+        return all(read)
 
     async def _http(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         try:

@@ -22,6 +22,8 @@ from serve_apps.gateway.table import Affinity, Table
 TRIES = 3
 """How often a request is sent at most; a replica that could not be reached was sent nothing. What makes every engine
 fail is sent no more than twice."""
+GRACE_SECONDS = 1.0
+"""What a request has beyond its time to tell its client that it is over."""
 
 
 class Delivery:
@@ -32,7 +34,13 @@ class Delivery:
         self._total_s = total_s
 
     async def deliver(self, request: Request, scope: Scope, answer: Answer, table: Table) -> None:
-        """Raises ApiError, that of the last try, while nothing was passed on."""
+        """Raises ApiError, that of the last try, while nothing was passed on. Raises TimeoutError where a client took
+        so long to read its answer that the request's time was over.
+        """
+        async with asyncio.timeout(self._total_s + GRACE_SECONDS):
+            await self._deliver(request, scope, answer, table)
+
+    async def _deliver(self, request: Request, scope: Scope, answer: Answer, table: Table) -> None:
         name, routes, began = request.model, self._routes, monotonic()
         key = near = None
         if (model := table.models.get(name)) is not None:
@@ -52,7 +60,7 @@ class Delivery:
                 server.url,
                 name,
                 seconds_left,
-                eager=routes.servers(name) > len(tried),
+                hurry=len(tried) - len(failures) if routes.servers(name) > len(tried) else 0,
                 tried=tried,
                 task=None if last else asyncio.current_task(),
             )

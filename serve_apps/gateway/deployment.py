@@ -53,6 +53,8 @@ def build(args: dict[str, Any]) -> Application:
         num_replicas=args.get("replicas", 1),
         ray_actor_options={"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}},
         graceful_shutdown_timeout_s=DRAIN_SECONDS,
+        health_check_period_s=1,  # one that hangs takes its part of the port's connections: 30 s by Serve's own measure
+        health_check_timeout_s=3,
         logging_config={"enable_access_log": False},
     )
     return deployment.bind(args)

@@ -42,12 +42,13 @@ class Endpoints:
         self._read_at: float | None = None
         self._heard: dict[str, tuple[float, float]] = {}  # when it was written, and for how long nothing newer
 
-    async def refresh(self) -> None:
-        """Reads once. Never raises: whatever goes wrong, what is known stays."""
+    async def refresh(self) -> bool:
+        """Reads once, and says whether it could. Never raises: whatever goes wrong, what is known stays."""
         try:
             self._learn(await asyncio.to_thread(self._read), monotonic())
         except Exception:  # the reader is given to us: any failure of it must leave the data path alone
             self._read_at = None
+        return self._read_at is not None
 
     def _learn(self, reports: Reports, now: float) -> None:
         passed = 0.0 if self._read_at is None else min(now - self._read_at, self._longest_s)

@@ -11,6 +11,9 @@ AUTHENTICATION = "authentication_error"
 SERVER = "server_error"
 BAD_GATEWAY = 502
 """What HAProxy says of a replica that dies before it has answered."""
+NOT_FOUND = 404
+LONGEST_NAME = 128
+"""Characters of a name that are looked at and repeated."""
 
 
 class Failure(Enum):
@@ -50,7 +53,7 @@ class ApiError(Exception):
 
     def body(self) -> bytes:
         error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
-        return json.dumps({"error": error}, ensure_ascii=False).encode()
+        return json.dumps({"error": error}).encode()
 
 
 def invalid_json(reason: str) -> ApiError:
@@ -83,6 +86,8 @@ def method_not_allowed(method: str, allowed: tuple[str, ...]) -> ApiError:
 
 
 def model_not_found(model: str, served: Collection[str]) -> ApiError:
+    if len(model) > LONGEST_NAME:
+        model = f"{model[:LONGEST_NAME]}…"
     nearest = difflib.get_close_matches(model, served, n=1)
     hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
     listed = ", ".join(sorted(served)) or "none"
@@ -118,11 +123,11 @@ def from_upstream(model: str, status: int, body: bytes) -> ApiError:
     """What the client is told of an upstream answer that is not a success.
 
     An engine's own 4xx about the request is the client's to read and keeps its status. A failing engine, a refused
-    internal key, and an answer that is no OpenAI error (HAProxy's pages: no replica, no such route) are ours to
-    answer for: the model is unavailable.
+    internal key, an engine that does not know the model (another one listens where the model's was), and an answer that
+    is no OpenAI error (HAProxy's pages: no replica, no such route) are ours to answer for: the model is unavailable.
     """
     failure = Failure.BROKEN if status == BAD_GATEWAY else Failure.FAILED
-    if status >= 500 or status in (401, 403):
+    if status >= 500 or status in (401, 403, NOT_FOUND):
         return model_unavailable(model, f"its server answered {status}", failure)
     try:
         told = json.loads(body)["error"]

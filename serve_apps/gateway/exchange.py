@@ -38,7 +38,10 @@ class Exchange:
         meter, outcome = self._figures.meter(app), Outcome.UNJUDGED
         try:
             with visit:
-                wire = await self._upstream.send(visit, request, scope)
+                wire = await self._upstream.connect(visit, request)
+                if wire.fresh:
+                    self._routes.connected(visit.server)
+                await self._upstream.send(wire, visit, request, scope)
                 self._routes.reached(visit.server)
                 try:
                     headers = returned_headers(wire.headers) + told
@@ -57,8 +60,10 @@ class Exchange:
         except ApiError as error:
             outcome = Outcome.FAILED if error.status >= 500 else Outcome.UNJUDGED
             error.headers += tuple(told)
-            if error.failure in (Failure.UNREACHED, Failure.BROKEN):
+            if error.failure is Failure.UNREACHED:
                 self._routes.unreached(visit.server, monotonic())
+            elif error.failure is Failure.BROKEN:
+                self._routes.broke(visit.server, monotonic())
             elif error.failure is Failure.FAILED:
                 self._routes.failed(visit.server, monotonic())
             else:

@@ -18,16 +18,21 @@ HOP_BY_HOP = frozenset(
 )
 # Credentials are the gateway's to check; the others are set anew for the upstream request.
 NOT_FORWARDED = HOP_BY_HOP | frozenset(
-    b"host content-length content-type authorization cookie x-api-key accept-encoding expect x-biplane-shadow".split()
+    b"host content-length content-type authorization cookie x-api-key accept-encoding expect x-biplane-shadow"
+    b" x-request-disconnect-disabled http2-settings".split()
 )
 NOT_RETURNED = HOP_BY_HOP | frozenset(b"content-length server date set-cookie x-request-id".split())
+
+
+LEAST_CONNECT_S = 0.025
+"""What an engine that is well needs to accept a connection."""
 
 
 @dataclass(frozen=True)
 class Timeouts:
     """Seconds. `silence_s` bounds the wait for the next byte, the first one included; `total_s` the whole answer, from
-    the first try on; `eager_connect_s` the wait for a connection where another replica can take the request: two such
-    waits, as many as a request makes before its last try, are less than a second.
+    the first try on; `eager_connect_s` the first wait for a connection where another replica can take the request. Each
+    further one is half as long, so that all of them together are less than a second.
     """
 
     connect_s: float = 2.0
@@ -37,7 +42,7 @@ class Timeouts:
 
 
 class Upstream:
-    """`send` may be called concurrently; every connection that it gave is to be released."""
+    """A request is a `connect` and a `send`, of several at once; every connection that was given is to be released."""
 
     def __init__(self, internal_key: str, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
@@ -51,22 +56,28 @@ class Upstream:
         )
         self.close, self.release = self._wires.close, self._wires.give_back
 
-    async def send(self, visit: Visit, request: Request, scope: Scope) -> Wire:
-        """The answer of the visited engine with its body unread.
-
-        Raises ApiError: 503 where the engine cannot be reached or answers with no OpenAI error, 504 where it
-        says nothing for too long, and the engine's own error where it refuses the request.
-        """
+    async def connect(self, visit: Visit, request: Request) -> Wire:
+        """A connection to the visited engine. Raises ApiError 503 where there is none to be had."""
         times = self._timeouts
-        until = asyncio.get_running_loop().time() + (times.total_s if visit.total_s is None else visit.total_s)
+        hurried = max(times.eager_connect_s / 2 ** (visit.hurry - 1), LEAST_CONNECT_S)
         try:
-            origin, host, path = locate(visit.url + request.path)
-            wire = await self._wires.to(origin, times.eager_connect_s if visit.eager else times.connect_s)
+            origin, _, _ = locate(visit.url + request.path)
+            return await self._wires.to(origin, hurried if visit.hurry else times.connect_s)
         except TimeoutError:
             reason = "its server does not accept connections"
             raise model_unavailable(request.model, reason, Failure.UNREACHED) from None
         except (OSError, ValueError):
             raise model_unavailable(request.model, "its server cannot be reached", Failure.UNREACHED) from None
+
+    async def send(self, wire: Wire, visit: Visit, request: Request, scope: Scope) -> None:
+        """Returns when the answer's head is there.
+
+        Raises ApiError, and the connection is released: 503 where the engine breaks off or answers with no OpenAI
+        error, 504 where it says nothing for too long, and the engine's own error where it refuses the request.
+        """
+        times = self._timeouts
+        until = asyncio.get_running_loop().time() + (times.total_s if visit.total_s is None else visit.total_s)
+        _, host, path = locate(visit.url + request.path)
         lines = [b"POST %b HTTP/1.1\r\nhost: %b\r\n%b" % (path, host, self._head)]
         lines += [b"%b: %b\r\n" % (name, value) for name, value in scope["headers"] if name not in NOT_FORWARDED]
         if visit.mirrored:
@@ -86,7 +97,6 @@ class Upstream:
         except BaseException:
             self.release(wire)
             raise
-        return wire
 
 
 async def read_answer(wire: Wire, model: str) -> bytes:

@@ -51,10 +51,10 @@ class Server:
 class Visit:
     """One request for `model` at one replica of `arm`, reached at `url`; inside `with` it counts as in flight there.
 
-    It has `total_s` seconds, or where that is None all that a request has. An `eager` one waits less long for a
-    connection, because another replica can take it; a `mirrored` one is a copy. With the `task` that answers it, it can
-    be taken back while it waits for its first byte; `tried` are the replicas that the request had by now, this one
-    among them.
+    It has `total_s` seconds, or where that is None all that a request has. One in a `hurry` waits less long for a
+    connection, because another replica can take it, and half as long each time. A `mirrored` one is a copy. With the
+    `task` that answers it, it can be taken back while it waits for its first byte; `tried` are the replicas that the
+    request had by now, this one among them.
     """
 
     server: Server
@@ -62,7 +62,7 @@ class Visit:
     url: str
     model: str
     total_s: float | None = None
-    eager: bool = False
+    hurry: int = 0
     mirrored: bool = False
     tried: Collection[Server] = ()
     task: asyncio.Task[None] | None = None

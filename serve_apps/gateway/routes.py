@@ -84,6 +84,10 @@ class Routes:
         split = self._splits.get(model)
         return split.servers if split else 0
 
+    def broke(self, server: Server, now: float) -> None:
+        server.failures += 1
+        self.unreached(server, now)
+
     def unreached(self, server: Server, now: float) -> None:
         server.avoided_until = now + QUARANTINE_SECONDS
         self._troubled.add(server)
@@ -94,6 +98,13 @@ class Routes:
         if server.failures >= MOST_FAILURES:
             self.unreached(server, now)
         else:
+            self._cleared(server)
+
+    def connected(self, server: Server) -> None:
+        """It accepts connections: that is enough, unless what it accepts keeps breaking off. An answer that comes
+        whole may take minutes.
+        """
+        if server.failures <= 1:
             self._cleared(server)
 
     def reached(self, server: Server) -> None:

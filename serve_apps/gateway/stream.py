@@ -55,7 +55,7 @@ class EventRelay:
         if self._failed:
             return self._held.replace(DONE, b"").rstrip() + b"\n\n"
         last_line = self._held.strip() or self._last_lines.rstrip().rpartition(b"\n")[2]
-        if not broken and last_line == DONE:
+        if last_line == DONE:  # and should the connection have broken after it
             self.whole = True
             return self._held
         return b"\n\ndata: " + STREAM_CUT.body() + b"\n\n"

@@ -131,19 +131,20 @@ class TableHolder:
         self._raw: bytes | None = None
         self._changed = asyncio.Event()
 
-    async def refresh(self) -> None:
-        """Reads once. Never raises: whatever goes wrong, the last good table stays."""
+    async def refresh(self) -> bool:
+        """Reads once, and says whether it could. Never raises: whatever goes wrong, the last good table stays."""
         try:
             raw = await asyncio.to_thread(self._read)
             if raw is None or raw == self._raw:
-                return
+                return True
             table = parse_table(raw)
         except Exception:  # the reader is given to us: any failure of it must leave the data path alone
-            return
+            return False
         if self.table is None or table.version >= self.table.version:
             self.table, self._raw = table, raw
             self._changed.set()
             self._changed = asyncio.Event()
+        return True
 
     async def changed(self) -> None:
         """Returns as soon as there is another table than now."""

@@ -1,0 +1,48 @@
+"""HTTP/1.1 as the replicas' servers speak it: uvicorn's protocol with bounds of our own. Nothing is stored."""
+
+from __future__ import annotations
+
+import re
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MOST_HEAD = 1 << 16
+"""Bytes of a request's line and headers: the parser itself has no limit."""
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Heads of requests end, upgrades are declined, trailers do not count as headers.
+
+    Of a request that offers an upgrade (some clients offer HTTP/2 on every first request) the parser leaves out the
+    body, which would then be read as another request. Declining is ignoring the offer (RFC 9110, 7.8).
+    """
+
+    _in_body = False
+    _head = 0
+
+    def data_received(self, data: bytes) -> None:
+        if not self._in_body:
+            self._head += len(data)
+            if b"pgrade:" in data or b"PGRADE:" in data:
+                end = data.find(b"\r\n\r\n") + 2 or len(data)
+                data = _UPGRADE.sub(b"", data[:end]) + data[end:]
+        super().data_received(data)
+        if self._head > MOST_HEAD and not self.transport.is_closing():
+            self.send_400_response(f"The head of a request is longer than {MOST_HEAD} bytes.")
+
+    def on_headers_complete(self) -> None:
+        self._in_body, self._head = True, 0
+        super().on_headers_complete()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_body:
+            super().on_header(name, value)
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """The offer came in pieces and was not seen in time."""
+        self.send_400_response("Upgrades are not supported.")
