@@ -63,7 +63,10 @@ class Handoff:
         self._app = app
         self._readers = [Reader(find) for find in finds]
         self._client = httpx.AsyncClient(
-            headers={"authorization": f"Bearer {os.environ[ENVIRONMENT_VARIABLE]}"},
+            headers={
+                "authorization": f"Bearer {os.environ[ENVIRONMENT_VARIABLE]}",
+                "content-type": "application/json",
+            },
             timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             trust_env=False,
@@ -103,7 +106,8 @@ class Handoff:
             tried.append(reader)
             url, reader.reading = reader.url, reader.reading + 1
             try:
-                answer = await self._client.post(url + path, json=reading(asked))
+                # Not httpx' own JSON: it cannot write all that a client may say, which is no fault of the reader.
+                answer = await self._client.post(url + path, content=json.dumps(reading(asked)))
                 # What a reader refuses, the engine that writes refuses too, in its own words.
                 return answer.json()[TRANSFER] if answer.is_success else None
             except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:

@@ -22,11 +22,10 @@ class BoundedProtocol(HttpToolsProtocol):
     _head = 0
 
     def data_received(self, data: bytes) -> None:
-        if not self._in_body:
-            self._head += len(data)
-            if b"pgrade:" in data or b"PGRADE:" in data:
-                end = data.find(b"\r\n\r\n") + 2 or len(data)
-                data = _UPGRADE.sub(b"", data[:end]) + data[end:]
+        self._head += len(data)
+        if not self._in_body and (b"pgrade:" in data or b"PGRADE:" in data):
+            end = data.find(b"\r\n\r\n") + 2
+            data = _UPGRADE.sub(b"", data[:end]) + data[end:]
         super().data_received(data)
         if self._head > MOST_HEAD and not self.transport.is_closing():
             self.send_400_response(f"The head of a request is longer than {MOST_HEAD} bytes.")
@@ -39,8 +38,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._in_body:
             super().on_header(name, value)
 
+    def on_body(self, body: bytes) -> None:
+        self._head = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
-        self._in_body = False
+        self._in_body, self._head = False, 0
         super().on_message_complete()
 
     def _unsupported_upgrade_warning(self) -> None:

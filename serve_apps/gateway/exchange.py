@@ -87,7 +87,7 @@ class Exchange:
                     await answer.part(ready)
         except (ConnectionError, TimeoutError) as error:
             broken = error
-        last = relay.finish(broken is not None)
+        last = relay.finish()
         if not answer.started:
             if not relay.whole:
                 raise _never_began(relay, visit.model, broken)

@@ -48,14 +48,12 @@ class EventRelay:
         self._held = rest
         return lines
 
-    def finish(self, broken: bool) -> bytes:
-        """The last bytes: what was held, or the error event where the stream was `broken` or never came to
-        `[DONE]`.
-        """
+    def finish(self) -> bytes:
+        """The last bytes: what was held, or the error event where the stream never came to `[DONE]`."""
         if self._failed:
             return self._held.replace(DONE, b"").rstrip() + b"\n\n"
         last_line = self._held.strip() or self._last_lines.rstrip().rpartition(b"\n")[2]
-        if last_line == DONE:  # and should the connection have broken after it
+        if last_line == DONE:  # whatever became of the connection after it
             self.whole = True
             return self._held
         return b"\n\ndata: " + STREAM_CUT.body() + b"\n\n"

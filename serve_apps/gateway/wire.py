@@ -20,9 +20,12 @@ import httptools
 Headers = list[tuple[bytes, bytes]]
 KEEP_SECONDS = 30.0
 """How long an unused connection is kept."""
-WATCHED = ((socket.TCP_USER_TIMEOUT, 500), (socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1))
-"""A machine that vanished says nothing. The kernel then breaks a connection with the first retry that is 0.5 s (in ms)
-after what we sent, in effect 0.9 s, and 2 s after what it sent: one second of silence, and one without an answer."""
+HASTE_MS = 500
+"""A machine that vanished says nothing. The kernel then breaks a connection at the first retry that is so long after
+what we sent: in effect after 0.9 s. One that is silent is asked after a second, and has another one to answer."""
+MOST_HASTY = 1 << 15
+"""Bytes of a request for which that holds. One that fills the receiver's buffer waits until the engine reads on, which
+to the kernel looks the same; a lost machine is then found by its missing reports."""
 MOST_UNREAD = 1 << 18
 """Bytes of an answer that its reader has not taken, from which on no more are read from the socket."""
 
@@ -61,6 +64,8 @@ class Wire(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._failed: Exception | None = None
+        self._socket: socket.socket
+        self._hasty = False
         self._begin()
 
     def _begin(self) -> None:
@@ -74,6 +79,10 @@ class Wire(asyncio.Protocol):
         """Returns when the head of the answer is there."""
         if self.status:
             self._begin()
+        hasty = len(request) <= MOST_HASTY
+        if hasty is not self._hasty:
+            self._hasty = hasty
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, HASTE_MS if hasty else 0)
         self._silence_s, self._until = silence_s, until
         self._transport.write(request)
         while not self._head_done:
@@ -148,9 +157,10 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by their type
-        for option, value in WATCHED:
-            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, option, value)
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._socket = transport.get_extra_info("socket")
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT):
+            self._socket.setsockopt(socket.IPPROTO_TCP, option, 1)
 
     def data_received(self, data: bytes) -> None:
         if self._done:

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_apps import handoff
@@ -23,12 +23,12 @@ WHERE = {"remote_engine_id": "e", "remote_block_ids": [1, 2], "remote_host": "12
 
 
 class Engine:
-    """Remembers what it was asked; a reader says where the prompt's cache is."""
+    """Remembers what it was asked; a reader says where the prompt's cache is, or something else."""
 
-    def __init__(self, status: int = 200, where: dict[str, Any] | None = None) -> None:
+    def __init__(self, status: int = 200, where: dict[str, Any] | None = None, says: bytes | None = None) -> None:
         self.asked: list[dict[str, Any]] = []
         self.keys: set[str] = set()
-        self._status, self._where = status, where
+        self._answer = JSONResponse({TRANSFER: where}, status) if says is None else Response(says, status)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -42,7 +42,7 @@ class Engine:
             self.asked.append(json.loads(message["body"]))
         except ValueError:
             self.asked.append({"unreadable": message["body"].decode()})
-        await JSONResponse({TRANSFER: self._where}, self._status)(scope, receive, send)
+        await self._answer(scope, receive, send)
 
 
 @asynccontextmanager
@@ -194,6 +194,41 @@ def test_a_client_never_says_from_where_a_cache_is_fetched(found: bool) -> None:
             assert "somewhere" not in json.dumps([reader.asked, writer.asked])
             assert writer.asked[0]["vllm_xargs"] == {"kept": 1}
             assert TRANSFER not in writer.asked[1]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("says", [b"not json", b"\xff", b"[]", b"3", b"null"])
+def test_what_a_reader_answers_that_is_no_object_is_no_place_of_a_cache_and_the_next_one_is_asked(says: bytes) -> None:
+    evil = {"do_remote_prefill": True, "remote_host": "somewhere"}
+    body = {"prompt": "one", TRANSFER: evil, "vllm_xargs": {TRANSFER: evil}}
+
+    async def story() -> None:
+        babbling, reader, writer = Engine(says=says), Engine(where=WHERE), Engine()
+        async with listening(babbling) as there, listening(reader) as other:
+            app = Handoff(writer, [finder(there.url)])
+            await settled()
+            assert await ask(app, body, "/v1/completions") == 200
+            assert writer.asked == [{"prompt": "one", "vllm_xargs": {}}]
+            app = Handoff(writer, [finder(there.url), finder(other.url)])
+            await settled()
+            assert await ask(app, body, "/v1/completions") == 200
+            assert writer.asked[1:] == [{"prompt": "one", "vllm_xargs": {}, TRANSFER: WHERE}]
+            assert (len(babbling.asked), len(reader.asked)) == (2, 1)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("odd", [b'"\\ud800"', b"NaN"])
+def test_what_only_some_encodings_take_is_read_too_and_no_fault_of_a_reader(odd: bytes) -> None:
+    async def story() -> None:
+        reader, writer = Engine(where=WHERE), Engine()
+        async with listening(reader) as there:
+            app = Handoff(writer, [finder(there.url)])
+            await settled()
+            assert await ask(app, b'{"messages": [], "user": %b}' % odd) == 200
+            assert len(reader.asked) == 1
+            assert writer.asked[0][TRANSFER] == WHERE
 
     asyncio.run(story())
 

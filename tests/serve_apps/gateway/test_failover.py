@@ -22,6 +22,7 @@ from tests.serve_apps.gateway.upstream import (
     answer_events,
     answer_json,
     arm,
+    arm_of,
     chat_body,
     engine_of,
     event,
@@ -32,6 +33,7 @@ from tests.serve_apps.gateway.upstream import (
 )
 
 DEAD = b'data: {"error": {"message": "EngineCore died", "code": 500}}\n\ndata: [DONE]\n\n'
+UNKNOWN_MODEL = '{"error": {"message": "The model `tiny` does not exist.", "type": "NotFoundError", "code": 404}}'
 TOO_LONG = b'data: {"error": {"message": "too long", "code": 400}}\n\ndata: [DONE]\n\n'
 
 
@@ -40,6 +42,14 @@ async def two(first: Handler, second: Handler) -> AsyncIterator[tuple[World, Eng
     """A gateway with two arms of the same weight; the first is asked first."""
     async with engine_of(first) as one, engine_of(second) as other, gateway_of(one, None, True) as it:
         await it.publish_model(arms=[arm(one.url, version=1, app="llm:1"), arm(other.url, version=2, app="llm:2")])
+        yield it, one, other
+
+
+@contextlib.asynccontextmanager
+async def two_replicas(first: Handler, second: Handler) -> AsyncIterator[tuple[World, Engine, Engine]]:
+    """A gateway with one arm of the replicas a and b; a is asked first."""
+    async with engine_of(first) as one, engine_of(second) as other, gateway_of(one, None, True) as it:
+        await it.publish_model(arms=[arm_of(("a", one.url), ("b", other.url))])
         yield it, one, other
 
 
@@ -129,6 +139,56 @@ def test_no_request_fails_or_waits_because_of_an_application_that_cannot_be_reac
     run(story())
 
 
+def test_many_that_take_no_connection_cost_a_request_no_more_than_a_second_in_all() -> None:
+    async def story() -> None:
+        async with world(answer_json) as it:
+            with contextlib.ExitStack() as stack:
+                ports = [stack.enter_context(deaf_port()) for _ in range(5)]
+                deaf = [(f"deaf:{port}", f"http://127.0.0.1:{port}") for port in ports]
+                await it.publish_model(arms=[arm_of(*deaf, ("live", it.engine.url))])
+                began = perf_counter()
+                async with it.client.post(CHAT, json=chat_body()) as response:
+                    assert (response.status, response.headers["x-biplane-replica"]) == (200, "live")
+                assert perf_counter() - began < 1.5, "a second, and what a busy machine takes"
+            servers = it.gateway._routes._servers.values()
+            assert sum(server.avoided_until > 0 for server in servers) == 5, "each of them was tried"
+
+    run(story())
+
+
+def test_a_replica_that_broke_off_once_has_its_share_again_before_its_next_answer_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routes, "QUARANTINE_SECONDS", 0.3)
+
+    async def story() -> None:
+        go = asyncio.Event()
+
+        async def answer_late(request: web.Request) -> web.StreamResponse:
+            await go.wait()
+            return await answer_json(request)
+
+        async with two_replicas(once(hangs_up, answer_late), answer_late) as (it, first, second):
+
+            async def ask() -> str:
+                async with it.client.post(CHAT, json=chat_body()) as response:
+                    assert response.status == 200
+                    return response.headers["x-biplane-replica"]
+
+            asking = [asyncio.create_task(ask())]
+            while len(second.bodies) < 1:
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.35)
+            for sent in range(1, 12):
+                asking.append(asyncio.create_task(ask()))
+                while len(first.bodies) - 1 + len(second.bodies) == sent:
+                    await asyncio.sleep(0.001)
+            go.set()
+            assert Counter(await asyncio.gather(*asking)) == {"a": 6, "b": 6}
+
+    run(story())
+
+
 def test_an_application_that_comes_back_is_used_again_within_two_seconds() -> None:
     async def story() -> None:
         async with world(answer_json) as it:
@@ -163,6 +223,8 @@ def test_an_application_that_comes_back_is_used_again_within_two_seconds() -> No
         (answers(502, "<html>"), False),
         (answers(503, "no replica"), True),
         (answers(404, "Path not found"), True),
+        (answers(404, UNKNOWN_MODEL), False),
+        (answers(404, UNKNOWN_MODEL), True),
         (breaks_off_before_the_first_event, True),
         (events(), True),
         (events(DEAD), True),

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Coroutine
+from time import perf_counter
 from typing import Any
 
 import aiohttp
@@ -145,6 +146,36 @@ def test_an_unknown_model_is_refused_with_the_nearest_name_and_the_list() -> Non
     run(story())
 
 
+def test_a_name_that_no_encoding_takes_is_an_unknown_model() -> None:
+    async def story() -> None:
+        raw = b'{"model": "\\ud800", "messages": []}'
+        async with world(answer_json) as it, it.client.post(CHAT, data=raw) as response:
+            assert "\ud800" in (await refusal(response, 404, "model_not_found"))["message"]
+
+    run(story())
+
+
+def test_a_name_of_a_megabyte_is_refused_at_once_and_not_repeated() -> None:
+    name = "tiny" * 250_000
+
+    async def story() -> None:
+        async with world(answer_json) as it:
+            it.publish(version=2, max_body_bytes=1 << 21)
+            await it.read_again()
+            raw = json.dumps(chat_body(model=name)).encode()
+            seconds = []
+            for _ in range(3):
+                began = perf_counter()
+                async with it.client.post(CHAT, data=raw) as response:
+                    error = await refusal(response, 404, "model_not_found")
+                seconds.append(perf_counter() - began)
+                assert name[:100] in error["message"]
+                assert len(error["message"]) < 400
+            assert min(seconds) < 0.05
+
+    run(story())
+
+
 def test_unknown_paths_and_methods_are_refused_and_head_and_trailing_slashes_work() -> None:
     async def story() -> None:
         async with world(answer_json) as it:
@@ -223,6 +254,7 @@ def test_an_engine_that_says_nothing_is_a_timeout() -> None:
         (401, '{"error":"Unauthorized"}', 503, "model_unavailable"),
         (401, '{"error":{"message":"key","code":"invalid_api_key"}}', 503, "model_unavailable"),
         (404, "Path not found", 503, "model_unavailable"),
+        (404, '{"error":{"message":"no such model","type":"NotFoundError","code":404}}', 503, "model_unavailable"),
         (500, "Internal Server Error", 503, "model_unavailable"),
         (503, "<html>", 503, "model_unavailable"),
     ],

@@ -75,6 +75,24 @@ def test_what_cannot_be_reached_is_avoided_and_then_tried_by_one_request_at_a_ti
     assert picked(routes, table, 100, now=probed + 1.4) == {"1": 50, "2": 50}, "and nothing is made up for"
 
 
+def test_one_that_accepts_connections_has_its_share_again_unless_what_it_accepts_keeps_breaking_off() -> None:
+    routes, table = Routes(), table_of(replace(OLD, weight=10), NEW)
+    new = servers(routes, table)["2"]
+    routes.broke(new, now=100.0)
+    assert picked(routes, table, 100, now=100.1) == {"1": 100}
+    routes.connected(new)
+    assert picked(routes, table, 100, now=100.1) == {"1": 50, "2": 50}
+    for now in (100.2, 102.0, 104.0):
+        routes.broke(new, now)
+        routes.connected(new)
+        assert picked(routes, table, 100, now=now + 0.9 * QUARANTINE_SECONDS) == {"1": 100}
+        assert picked(routes, table, 100, now=now + QUARANTINE_SECONDS) == {"1": 99, "2": 1}
+    routes.reached(new)
+    routes.broke(new, now=106.0)
+    routes.connected(new)
+    assert picked(routes, table, 100, now=106.0) == {"1": 50, "2": 50}, "an answer makes up for all"
+
+
 def test_where_nothing_can_be_reached_everything_is_tried() -> None:
     routes, table = Routes(), table_of(OLD, NEW)
     for server in servers(routes, table).values():

@@ -4,13 +4,28 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
+from serve_apps.gateway.app import Gateway
 from serve_apps.gateway.table import Affinity, Arm, Model, Replica, Shadow, Sticky, TableHolder, parse_table
 from tests.serve_apps.gateway.test_requests import refusal, run
-from tests.serve_apps.gateway.upstream import CHAT, Published, answer_json, arm, arm_of, chat_body, table, world
+from tests.serve_apps.gateway.upstream import (
+    CHAT,
+    INTERNAL_KEY,
+    PERIOD_SECONDS,
+    Published,
+    answer_json,
+    arm,
+    arm_of,
+    chat_body,
+    table,
+    world,
+)
 
 
 @pytest.mark.parametrize("failure", ["raises", "nothing", "not json", "not a table"])
@@ -60,6 +75,52 @@ def test_a_gateway_that_never_read_a_table_says_so_and_starts_when_one_comes() -
             await asyncio.sleep(0.2)
             async with it.client.post(CHAT, json=chat_body()) as response:
                 assert response.status == 200
+
+    run(story())
+
+
+@pytest.mark.parametrize("door", ["read", "engines"])
+@pytest.mark.parametrize("raw", [table("http://127.0.0.1:1"), None], ids=["a table", "nothing published"])
+def test_a_gateway_whose_store_cannot_be_read_takes_no_request_before_it_can(door: str, raw: bytes | None) -> None:
+    published = Published(raw)
+    away, asked, sent = True, 0, asyncio.Event()
+
+    def opened() -> Any:
+        nonlocal asked
+        asked += 1
+        if away:
+            raise OSError("the store is away")
+        return getattr(published.doors(), door)()
+
+    async def receive() -> Message:
+        if sent.is_set():
+            return {"type": "lifespan.shutdown"}
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        sent.set()
+
+    async def story() -> None:
+        nonlocal away
+        shut: dict[str, Any] = {door: opened}
+        gateway = Gateway(replace(published.doors(), **shut), INTERNAL_KEY, period_s=PERIOD_SECONDS)
+        living = asyncio.create_task(gateway({"type": "lifespan"}, receive, send))
+        while asked < 3 and not sent.is_set():
+            await asyncio.sleep(0.005)
+        assert not sent.is_set()
+        away = False
+        await living
+        assert (gateway._holder.table is None) == (raw is None)
+
+    run(story())
+
+
+def test_a_gateway_starts_at_once_where_nothing_was_published() -> None:
+    async def story() -> None:
+        began = perf_counter()
+        async with world(answer_json, first_table=False) as it:
+            assert it.published.readings <= 2
+            assert perf_counter() - began < 1.0
 
     run(story())
 

@@ -159,6 +159,59 @@ def test_an_answer_that_was_not_read_to_its_end_ends_its_connection() -> None:
     run(story())
 
 
+@pytest.mark.parametrize("size", [2, MOST_UNREAD + 1], ids=["little", "so much that reading has paused"])
+def test_a_connection_whose_answer_came_whole_but_was_not_taken_is_not_used_again(size: int) -> None:
+    async def story() -> None:
+        async with server([OK + b"content-length: %d\r\n\r\n" % size + b"x" * size], [TWO]) as (connect, made, wires):
+            wire = await connect()
+            await ask(wire)
+            while not wire._done:
+                await asyncio.sleep(0.005)
+            assert not wire.reusable
+            wires.give_back(wire)
+            await asyncio.wait_for(made[0].lost.wait(), 1)
+            following = await connect()
+            await ask(following)
+            assert await rest(following) == b"hi"
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "second", [b"H", b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n", b"HTTP/1.1 404 No\r\nx-a: 1\r\n\r\n"]
+)
+def test_a_second_answer_in_the_packet_of_the_first_breaks_the_connection_and_leaves_the_first_alone(
+    second: bytes,
+) -> None:
+    async def story() -> None:
+        async with server([TWO + second]) as (connect, made, _):
+            wire = await connect()
+            await ask(wire)
+            assert (wire.status, wire.headers) == (200, [(b"content-length", b"2")])
+            assert await rest(wire) == b"hi"
+            assert not wire.reusable
+            await asyncio.wait_for(made[0].lost.wait(), 1)
+
+    run(story())
+
+
+def test_what_comes_after_a_body_is_no_header() -> None:
+    head = OK + b"transfer-encoding: chunked\r\ncontent-type: text/plain\r\n\r\n"
+
+    async def story() -> None:
+        async with server([head + b"2\r\nhi\r\n0\r\ncontent-type: text/event-stream\r\nx-a: 1\r\n\r\n"]) as (
+            connect,
+            *_,
+        ):
+            wire = await connect()
+            await ask(wire)
+            assert await rest(wire) == b"hi"
+            assert dict(wire.headers) == {b"transfer-encoding": b"chunked", b"content-type": b"text/plain"}
+            assert wire.reusable
+
+    run(story())
+
+
 def test_one_who_speaks_after_the_answer_is_not_asked_again() -> None:
     async def story() -> None:
         async with server([TWO, b"HTTP/1.1 200 OK\r\n\r\n"]) as (connect, made, wires):
@@ -224,3 +277,30 @@ def test_a_url_leads_to_an_origin(url: str, found: tuple[Origin, bytes, bytes]) 
 def test_what_is_no_address_of_http_leads_nowhere(url: str) -> None:
     with pytest.raises(ValueError, match="is not an address of HTTP"):
         locate(url)
+
+
+@pytest.mark.parametrize("size", [1 << 14, 1 << 20])
+def test_an_engine_that_stands_still_before_it_reads_a_request_is_none_that_vanished(size: int) -> None:
+    """Its event loop is busy for two seconds: what does not fit its buffer the kernel keeps offering in vain."""
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(2)
+        writer.transport.resume_reading()  # type: ignore[attr-defined]  # WriteTransport by its type
+        await reader.readexactly(size)
+        writer.write(TWO)
+
+    class Busy(asyncio.StreamReaderProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transport.pause_reading()  # type: ignore[attr-defined]  # BaseTransport by its type
+            super().connection_made(transport)
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        made = await loop.create_server(lambda: Busy(asyncio.StreamReader(), late), "127.0.0.1", 0)
+        wire = await Wires().to(Origin("127.0.0.1", made.sockets[0].getsockname()[1], False), 1.0)
+        await wire.ask(b"x" * size, 10, loop.time() + 10)
+        assert await wire.chunk() == b"hi"
+        wire.close()
+        made.close()
+
+    run(story())
