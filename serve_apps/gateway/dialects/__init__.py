@@ -4,6 +4,6 @@ OpenAI's chat completion is the canonical form: every surface is read into it an
 that a new API is one pair of translations. Between a client and a backend of the same API bytes pass, and none of this
 runs.
 
-Written here and not taken from a library: LiteLLM has these translations, but takes seconds to import and pulls in a
-hundred packages, and vLLM's need vLLM; the official clients' types check every document in the tests instead.
+Written here and not taken from a library: LiteLLM, which has these translations, is heavy and slow to import, and
+vLLM's need vLLM and its engine; the official clients' types and accumulators check every document in the tests instead.
 """

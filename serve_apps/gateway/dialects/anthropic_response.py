@@ -46,7 +46,7 @@ def anthropic_tier(answer: Json) -> Json:
 def _thoughts(said: Json) -> list[Json]:
     if said.get("thinking_blocks"):
         return list(said["thinking_blocks"])
-    text = said.get("reasoning_content") or said.get("reasoning")  # vLLM's name since 0.12
+    text = said.get("reasoning_content") or said.get("reasoning")  # vLLM's name
     return [{"type": "thinking", "thinking": text, "signature": ""}] if text else []
 
 
