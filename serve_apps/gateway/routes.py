@@ -14,8 +14,9 @@ from serve_apps.gateway.endpoints import Endpoint
 from serve_apps.gateway.errors import model_not_found, model_unavailable
 from serve_apps.gateway.hashing import draw
 from serve_apps.gateway.replicas import Server, Visit, least_loaded, preferred
-from serve_apps.gateway.split import ROUNDING, Slot, Split, owner
+from serve_apps.gateway.split import Slot, Split, owner
 from serve_apps.gateway.table import Replica, Sticky, Table
+from serve_apps.gateway.turns import ROUNDING
 
 QUARANTINE_SECONDS = 1.0
 """How long a replica that could not be reached is avoided. Then one request tries it for all."""
@@ -161,7 +162,7 @@ class Routes:
         if len(slots) == 1:
             slot = slots[0]
         elif drawn is None:
-            slot = split.next(slots)
+            slot = split.turns.next(slots)
         else:
             slot = owner(slots, drawn)
         return Target(slot, self._server(slot, drawn if near is None else near, now, tried))

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from serve_apps.gateway.hashing import draw, mixed
 from serve_apps.gateway.replicas import Server
 from serve_apps.gateway.table import Arm, Model, Replica
-
-ROUNDING = 1e-9
+from serve_apps.gateway.turns import Turns
 
 
 @dataclass(slots=True, eq=False)
@@ -26,12 +25,7 @@ class Slot:
 
 
 class Split:
-    """One model's arms. Arms without weight or replicas are not among the `slots`.
-
-    The order is R. Tijdeman's for the chairman assignment problem (Discrete Mathematics 32, 1980): of k arms, every
-    one has had its share of the first n requests to within 1 - 1/(2k - 2) of a request, whatever n and the weights;
-    of any n requests in a row to within twice that (one request for two arms).
-    """
+    """One model's arms and their `turns`. Arms without weight or replicas are not among the `slots`."""
 
     def __init__(self, name: str, model: Model, servers: Mapping[Replica, Server]) -> None:
         weighted = [arm for arm in model.arms if arm.weight > 0 and arm.replicas]
@@ -41,7 +35,7 @@ class Split:
             for index, arm in enumerate(weighted)
         ]
         self.servers = len({server for slot in self.slots for server in slot.servers})
-        self._least = 1 / max(2 * len(weighted) - 2, 1)
+        self.turns = Turns(self.slots)
         self.shadows = [
             Slot(shadow.arm, shadow.share, 0, [servers[one] for one in shadow.arm.replicas]) for shadow in model.shadows
         ]
@@ -54,20 +48,6 @@ class Split:
             if [(slot.seed, slot.share) for slot in mine] == [(slot.seed, slot.share) for slot in theirs]:
                 for slot, was in zip(mine, theirs, strict=True):
                     slot.lag, slot.turn = was.lag, was.turn
-
-    def next(self, slots: list[Slot]) -> Slot:
-        """Whose turn it is of `slots`, some or all of this split's; the others do not fall behind meanwhile."""
-        total = 1.0 if slots is self.slots else sum(slot.share for slot in slots)
-        least, best, furthest, soonest = self._least, None, slots[0], math.inf
-        for slot in slots:
-            lag = slot.lag = slot.lag + slot.share / total
-            if lag > furthest.lag:
-                furthest = slot
-            if lag >= least - ROUNDING and (deadline := (1 - least - lag) / slot.share) < soonest:
-                best, soonest = slot, deadline
-        chosen = best or furthest  # nobody is due where arms left or returned: then whoever waited most
-        chosen.lag -= 1
-        return chosen
 
 
 def owner(slots: list[Slot], drawn: int) -> Slot:

@@ -377,6 +377,42 @@ WRONG = [
     ),
     (
         GATEWAY,
+        "error_rate > 0.05",
+        "error_rate > 0.05 over 7s",
+        (
+            "f.yaml:21: gateway.fallback.triggers[0]: trigger 'error_rate > 0.05 over 7s' does not parse: '7s' is "
+            "nothing to measure over; expected 5s to 60s in steps of 5s"
+        ),
+    ),
+    (
+        GATEWAY,
+        "latency_p99 > 5000ms",
+        "latency_p99 > 5000ms over 5m",
+        (
+            "f.yaml:22: gateway.fallback.triggers[1]: trigger 'latency_p99 > 5000ms over 5m' does not parse: '5m' "
+            "is nothing to measure over; expected 5s to 60s in steps of 5s"
+        ),
+    ),
+    (
+        GATEWAY,
+        "error_rate > 0.05",
+        "provider_status != healthy over 30s",
+        (
+            "f.yaml:21: gateway.fallback.triggers[0]: trigger 'provider_status != healthy over 30s' does not parse: "
+            "a status is of the moment, not over '30s'; expected provider_status != healthy"
+        ),
+    ),
+    (
+        GATEWAY,
+        "error_rate > 0.05",
+        "error_rate > 0.05 30s",
+        (
+            "f.yaml:21: gateway.fallback.triggers[0]: trigger 'error_rate > 0.05 30s' does not parse; expected "
+            "a condition such as error_rate > 0.05"
+        ),
+    ),
+    (
+        GATEWAY,
         "chain: [openai, local]",
         "chain: [openai, locl]",
         ("f.yaml:19: gateway.fallback.chain[1]: no backend of any route has provider 'locl'; did you mean 'local'?"),

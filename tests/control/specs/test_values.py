@@ -84,6 +84,11 @@ def test_a_trigger_is_in_seconds_fractions_and_statuses() -> None:
     assert [parse_trigger(text).value for text in written] == [5.0, 2.0, 0.05, "healthy"]
 
 
+def test_a_trigger_is_over_a_minute_unless_it_says_over_what() -> None:
+    written = ["error_rate > 0.05", "error_rate>0.05  over 30s", "latency_p99 > 2s over 5000ms"]
+    assert [parse_trigger(text).window_s for text in written] == [60.0, 30.0, 5.0]
+
+
 @pytest.mark.parametrize(
     ("kind", "priority"),
     [("training", "training"), ("inference", "critical-inference"), ("batch", "batch-scoring")],

@@ -1,0 +1,123 @@
+"""Which backends of a route a request tries, in which order, and why not the others. No I/O; the time comes in.
+
+Kept in memory: how far each backend is behind its share of the route. A crash forgets it: the split begins anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from serve_apps.gateway.backends.backend import Backend
+from serve_apps.gateway.backends.health import Closed
+from serve_apps.gateway.turns import Turns
+
+NOBODY: Mapping[Backend, Closed] = {}
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """A backend on one route. `share` is its weight of a sum of 1, `lag` by how many requests it is behind; it
+    `follows` where another one fails.
+    """
+
+    backend: Backend
+    share: float
+    follows: bool
+    lag: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Why a backend that is not well was left out, or is tried all the same for want of a better one."""
+
+    backend: Backend
+    why: str
+    tried: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.backend.name}: {self.why}" + (" (tried: none is better)" if self.tried else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The backends to try, the first one first; where none may be tried, `until` is the moment from which one may, in
+    seconds, inf where that is not known. `remarks` are of those that are not well, in the order of fallback.
+    """
+
+    order: tuple[Backend, ...]
+    remarks: tuple[Remark, ...]
+    until: float
+
+    @property
+    def words(self) -> str:
+        """For a header and for `explain`."""
+        return "; ".join(map(str, self.remarks))
+
+
+class Chooser:
+    """One route's. `backends` are its backends with their weights, of which one at least is above 0; `chain` are the
+    providers to fall back to, in order; empty where nothing is said, and then all follow, the largest weight first.
+    Who has no weight is only fallen back to, who is not in the chain never.
+
+    First tries are split by weight. What comes after, because the first one failed, is not counted against the shares:
+    a backend that helps out for another one keeps its own requests.
+    """
+
+    def __init__(self, backends: Sequence[tuple[Backend, float]], chain: Sequence[str] = ()) -> None:
+        total = sum(weight for _, weight in backends)
+        places = [
+            Place(backend, weight / total, follows)
+            for backend, weight in backends
+            if (follows := not chain or backend.provider in chain) or weight > 0
+        ]
+        if chain:
+            places.sort(key=lambda one: chain.index(one.backend.provider) if one.follows else len(chain))
+        else:
+            places.sort(key=lambda one: -one.share)
+        self._places = places
+        self._takers = [one for one in places if one.share > 0]
+        self._turns = Turns(self._takers)
+
+    def go_on(self, before: Chooser) -> None:
+        """Takes over the turns of the last configuration's, where the backends and their shares are the same."""
+        if [(one.backend, one.share) for one in self._places] == [(one.backend, one.share) for one in before._places]:
+            for mine, theirs in zip(self._places, before._places, strict=True):
+                mine.lag = theirs.lag
+
+    def choose(self, now: float, barred: Mapping[Backend, Closed] = NOBODY) -> Choice:
+        """For one request at `now`, in seconds. `barred` are backends that must not be asked for a reason from outside,
+        as an exhausted budget.
+
+        Where the triggers keep requests from all that may be asked, these are asked all the same, the best one first.
+        """
+        well: list[Place] = []
+        sick: list[Place] = []
+        notes: list[tuple[Place, str]] = []
+        until = math.inf
+        for place in self._places:
+            backend = place.backend
+            closed = (barred.get(backend) if barred else None) or backend.closed(now)
+            if closed is not None:
+                notes.append((place, closed.why))
+                until = min(until, closed.until)
+            elif why := backend.sick(now):
+                notes.append((place, why))
+                sick.append(place)
+            else:
+                well.append(place)
+        order = self._order(well) if well else _from_first(sorted(sick, key=lambda one: one.backend.badness))
+        remarks = tuple(Remark(place.backend, why, place.backend in order) for place, why in notes)
+        return Choice(order, remarks, until)
+
+    def _order(self, well: list[Place]) -> tuple[Backend, ...]:
+        takers = self._takers if len(well) == len(self._places) else [one for one in well if one.share > 0]
+        if not takers:
+            return _from_first(well)
+        first = self._turns.next(takers)
+        return (first.backend, *[one.backend for one in well if one.follows and one is not first])
+
+
+def _from_first(places: Sequence[Place]) -> tuple[Backend, ...]:
+    return tuple(one.backend for index, one in enumerate(places) if index == 0 or one.follows)
