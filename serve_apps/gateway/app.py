@@ -39,13 +39,14 @@ from serve_apps.gateway.proxy import Timeouts, Upstream
 from serve_apps.gateway.routes import Routes
 from serve_apps.gateway.scrape import Scrape
 from serve_apps.gateway.shadow import Mirror
+from serve_apps.gateway.surface import SURFACES, SurfaceAnswer
 from serve_apps.gateway.table import Table, TableHolder
 
 log = logging.getLogger("biplane.gateway")
 
 READ_SECONDS = 0.5
 """Between two looks at the table and at the replicas; figures are written half as often."""
-GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS})
+GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, *SURFACES})
 MODELS, HEALTH, METRICS = "/v1/models", "/healthz", "/metrics"
 METRICS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
@@ -92,7 +93,7 @@ class Gateway:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, Answer(send, scope["method"] == "HEAD", _identify(scope)))
+            await self._http(scope, receive, _answer_to(scope, send))
         else:
             await send({"type": "websocket.close", "code": 1003})
 
@@ -177,6 +178,8 @@ class Gateway:
         """Answers one request for a model, and drops the upstream connection at once when the client leaves."""
         raw = await read_body(scope, receive, table.max_body_bytes)
         request = parse_request(path, raw)
+        if isinstance(answer, SurfaceAnswer):
+            request = answer.as_chat(request)
         answering, leaving = asyncio.current_task(), asyncio.create_task(_client_left(receive))
         answered = left = False
 
@@ -201,6 +204,14 @@ class Gateway:
         if model is not None and model.asleep:
             table = await self._hold.until_awake(request.model, model.wakes_s)
         await self._delivery.deliver(request, scope, answer, table)
+
+
+def _answer_to(scope: Scope, send: Send) -> Answer:
+    """In the API that the path belongs to."""
+    request_id, surface = _identify(scope), SURFACES.get(scope["path"].rstrip("/"))
+    if surface is not None:
+        return SurfaceAnswer(send, request_id, surface)
+    return Answer(send, scope["method"] == "HEAD", request_id)
 
 
 async def _client_left(receive: Receive) -> None:

@@ -9,6 +9,8 @@ from starlette.types import Receive, Scope
 from serve_apps.gateway.errors import ApiError, invalid_json, invalid_value, request_too_large
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+MESSAGES, RESPONSES = "/v1/messages", "/v1/responses"
+PROMPTS = {CHAT: "messages", MESSAGES: "messages", RESPONSES: "input"}
 
 
 class ClientGone(Exception):
@@ -19,7 +21,8 @@ class ClientGone(Exception):
 class Request:
     """`raw` is forwarded as it came to the same `path`; the engine checks everything that is not named here.
 
-    `user` is empty where the request names nobody; `prompt` is what the model shall read, as parsed, whatever it is.
+    `user` is empty where the request names nobody; `prompt` is what the model shall read, as parsed, whatever it is;
+    `document` is all of `raw`, as parsed.
     """
 
     path: str
@@ -27,6 +30,7 @@ class Request:
     model: str
     user: str
     prompt: Any
+    document: dict[str, Any]
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
@@ -62,7 +66,7 @@ def parse_request(path: str, raw: bytes) -> Request:
     model, user = document.get("model"), document.get("user")
     if not isinstance(model, str):
         raise invalid_value("model", "a string", model)
-    if path == CHAT and not isinstance(document.get("messages"), list):
+    if path in (CHAT, MESSAGES) and not isinstance(document.get("messages"), list):
         raise invalid_value("messages", "an array", document.get("messages"))
-    prompt = document.get("messages" if path == CHAT else "prompt")
-    return Request(path, raw, model, user if isinstance(user, str) else "", prompt)
+    prompt = document.get(PROMPTS.get(path, "prompt"))
+    return Request(path, raw, model, user if isinstance(user, str) else "", prompt, document)
