@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from control.gateway.route_table import routes_of
 from control.gateway.state import Model, Snapshot
 from control.kernel.ids import GATEWAY_APP, TABLE_KIND, TABLE_NAME
 from control.kernel.plan import Effect, EndApp, EnsureApp, Plan, PutSpec
@@ -38,16 +39,17 @@ def _application(snapshot: Snapshot) -> tuple[Effect, ...]:
 def table_of(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "models": {
-            served: _routes(model)
+            served: _arms(model)
             for name, model in sorted(snapshot.models.items())
             if model.arms or model.wakes_s
             for served in (name, *model.adapters)
         },
         "keys": {digest: dict(owner) for digest, owner in sorted(snapshot.keys.items())},
+        "routes": [route for gateway in snapshot.gateways for route in routes_of(gateway)],
     }
 
 
-def _routes(model: Model) -> dict[str, Any]:
+def _arms(model: Model) -> dict[str, Any]:
     return {
         "arms": [{**arm, "version": str(arm["version"])} for arm in model.arms],
         "shadows": [

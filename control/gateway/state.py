@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from control.kernel.present import AppState
+from control.specs.gateway import Gateway
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Model:
 class Snapshot:
     """One look. `models` by the name under which each is served; `keys` a key's SHA-256 to what is known of its owner.
 
-    `table` is the table as last published, None before the first; `app` how the gateway
-    application is, and `arguments` what each of its replicas is started with.
+    `gateways` are the documents that people wrote. `table` is the table as last published, None before the first; `app`
+    how the gateway application is, and `arguments` what each of its replicas is started with.
     """
 
     models: Mapping[str, Model]
@@ -38,3 +39,4 @@ class Snapshot:
     table: Mapping[str, Any] | None
     app: AppState
     arguments: Mapping[str, Any]
+    gateways: tuple[Gateway, ...] = ()

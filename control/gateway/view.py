@@ -9,10 +9,11 @@ from control.gateway.state import Model, Snapshot
 from control.kernel.ids import GATEWAY_APP, TABLE_KIND, TABLE_NAME
 from control.kernel.present import AppState, AppView, Drive
 from control.kernel.store import Object, Store
+from control.specs.gateway import GatewayFile
 
 
 def observe(store: Store, drive: Drive, arguments: Mapping[str, Any]) -> Snapshot:
-    stored = store.list("Deployment", "ApiKey", TABLE_KIND)
+    stored = store.list("Deployment", "ApiKey", "Gateway", TABLE_KIND)
     tables = [o.spec for o in stored if o.kind == TABLE_KIND and o.name == TABLE_NAME]
     return Snapshot(
         models={o.name: _model(o) for o in stored if o.kind == "Deployment"},
@@ -20,6 +21,7 @@ def observe(store: Store, drive: Drive, arguments: Mapping[str, Any]) -> Snapsho
         table=tables[0] if tables else None,
         app=drive.apps().get(GATEWAY_APP, AppView(AppState.ABSENT)).state,
         arguments=arguments,
+        gateways=tuple(GatewayFile.model_validate(o.spec).gateway for o in stored if o.kind == "Gateway"),
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from control.specs.base import AtLeastOne, Filled, Items, Name, Spec, Waits, named_once
 from control.specs.problem import nearest, one_of, refuse, show
+from control.specs.provider import ProviderName, Secret
 from control.specs.trigger import TriggerText
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -28,18 +29,28 @@ def _is_url(url: str) -> str:
 
 
 class Match(Spec):
+    """Which requests a route takes: those at `path`, for `model` or, without one, for any model that is not served."""
+
     path: Annotated[str, AfterValidator(_is_path)]
+    model: Filled | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path} for {self.model}" if self.model else self.path
 
 
 class Backend(Spec):
-    """One place a request may go. `weight` is relative to the route's total; money in US dollars."""
+    """One place a request may go. `weight` is relative to the route's total; money in US dollars.
 
-    provider: Filled
+    `endpoint` is the provider's address where it is not the usual one, `api_key` says where its key is.
+    """
+
+    provider: ProviderName
     model: Filled
     weight: Annotated[int, Field(ge=0, le=100)] = 100
-    max_tokens_per_min: PositiveInt | None = None
-    cost_budget_daily: Money | None = None
+    max_tokens_per_min: Annotated[PositiveInt | None, Waits("gateway")] = None
+    cost_budget_daily: Annotated[Money | None, Waits("gateway")] = None
     endpoint: Annotated[str, AfterValidator(_is_url)] | None = None
+    api_key: Secret | None = None
 
 
 def _carry_traffic(backends: tuple[Backend, ...]) -> tuple[Backend, ...]:
@@ -59,7 +70,7 @@ def _match_once(routes: tuple[Route, ...]) -> tuple[Route, ...]:
         for other in routes[:index]:
             if other.match == route.match:
                 at = (index, "match", "path")
-                raise refuse(f"'{route.match.path}' is matched by '{other.name}'", "every path once", at=at)
+                raise refuse(f"'{route.match}' is matched by '{other.name}'", "every path and model once", at=at)
     return routes
 
 
@@ -86,10 +97,10 @@ class Connections(Spec):
 
 class Gateway(Spec):
     name: Name
-    routes: Annotated[Items[Route], AtLeastOne, named_once("route"), AfterValidator(_match_once), Waits("gateway")]
+    routes: Annotated[Items[Route], AtLeastOne, named_once("route"), AfterValidator(_match_once)]
     rate_limits: Annotated[Items[RateLimit], Waits("gateway")] = ()
-    fallback: Annotated[Fallback | None, Waits("gateway")] = None
-    connections: Annotated[Connections, Waits("gateway")] = Connections()
+    fallback: Fallback | None = None
+    connections: Connections = Connections()
 
     @model_validator(mode="after")
     def _falls_back_to_known_providers(self) -> Gateway:

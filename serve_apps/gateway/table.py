@@ -8,9 +8,11 @@ import asyncio
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from control.specs.trigger import Trigger, parse_trigger
 
 DEFAULT_MAX_BODY_BYTES = 1 << 20
 
@@ -74,18 +76,62 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Backend:
+    """One place that a route's requests may go: the `model` at `url`, which is empty for a model that is served here.
+
+    `dialect` is the API that it speaks; `secret` where its key is: {"env": NAME}, {"file": PATH} or nothing.
+    """
+
+    provider: str
+    model: str
+    weight: float
+    dialect: str
+    url: str
+    secret: tuple[tuple[str, str], ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Requests at a path for a model, or for any that is not served, and who may answer them.
+
+    `chain` has providers in the order in which they are fallen back to, `triggers` say when one is left. `timeout_s`
+    bounds connecting, the wait for the first token and silence between tokens; `retries` are over all backends.
+    """
+
+    name: str
+    backends: tuple[Backend, ...]
+    chain: tuple[str, ...]
+    triggers: tuple[Trigger, ...]
+    pool_size: int
+    timeout_s: float
+    retries: int
+    streaming: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`models` by served name; `keys` by lower-case sha256 hex digest of the client's key."""
+    """`models` by served name; `keys` by lower-case sha256 hex digest of the client's key; `routes` by path and model,
+    which is None in one for any model.
+    """
 
     version: int
     models: dict[str, Model]
     keys: dict[str, Key]
     max_body_bytes: int
+    routes: dict[tuple[str, str | None], Route] = field(default_factory=dict)
+
+    def route(self, path: str, model: str) -> Route | None:
+        """Who answers a request for a model that is not served."""
+        return self.routes.get((path, model)) or self.routes.get((path, None))
 
 
 def parse_table(raw: bytes) -> Table:
@@ -94,7 +140,26 @@ def parse_table(raw: bytes) -> Table:
     models = {name: _model(model) for name, model in document["models"].items()}
     keys = {digest.lower(): Key(str(key["name"])) for digest, key in document["keys"].items()}
     limit = int(document.get("max_body_bytes", DEFAULT_MAX_BODY_BYTES))
-    return Table(int(document["version"]), models, keys, limit)
+    routes = {(told["path"], told.get("model")): _route(told) for told in document.get("routes", ())}
+    return Table(int(document["version"]), models, keys, limit, routes)
+
+
+def _route(told: dict[str, Any]) -> Route:
+    return Route(
+        str(told["name"]),
+        tuple(_backend(backend) for backend in told["backends"]),
+        tuple(told["chain"]),
+        tuple(parse_trigger(text) for text in told["triggers"]),
+        int(told["pool_size"]),
+        float(told["timeout_s"]),
+        int(told["retries"]),
+        bool(told["streaming"]),
+    )
+
+
+def _backend(told: dict[str, Any]) -> Backend:
+    secret = tuple(sorted(told["secret"].items()))
+    return Backend(told["provider"], told["model"], float(told["weight"]), told["dialect"], told["url"], secret)
 
 
 def _model(told: dict[str, Any]) -> Model:
