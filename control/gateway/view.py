@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
+
+from pydantic import ValidationError
 
 from control.gateway.state import Model, Snapshot
 from control.kernel.ids import GATEWAY_APP, TABLE_KIND, TABLE_NAME
 from control.kernel.present import AppState, AppView, Drive
 from control.kernel.store import Object, Store
-from control.specs.gateway import GatewayFile
+from control.specs.gateway import Gateway, GatewayFile
 
 
 def observe(store: Store, drive: Drive, arguments: Mapping[str, Any]) -> Snapshot:
@@ -21,8 +24,15 @@ def observe(store: Store, drive: Drive, arguments: Mapping[str, Any]) -> Snapsho
         table=tables[0] if tables else None,
         app=drive.apps().get(GATEWAY_APP, AppView(AppState.ABSENT)).state,
         arguments=arguments,
-        gateways=tuple(GatewayFile.model_validate(o.spec).gateway for o in stored if o.kind == "Gateway"),
+        gateways=tuple(_gateways(o for o in stored if o.kind == "Gateway")),
     )
+
+
+def _gateways(stored: Iterable[Object]) -> Iterator[Gateway]:
+    """One that an older plane wrote in another form routes nothing until somebody writes it anew."""
+    for one in stored:
+        with suppress(ValidationError):
+            yield GatewayFile.model_validate(one.spec).gateway
 
 
 def _model(deployment: Object) -> Model:

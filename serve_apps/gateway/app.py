@@ -36,10 +36,11 @@ from serve_apps.gateway.exchange import Exchange
 from serve_apps.gateway.figures import Figures, Report
 from serve_apps.gateway.hold import Hold
 from serve_apps.gateway.proxy import Timeouts, Upstream
+from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.routes import Routes
 from serve_apps.gateway.scrape import Scrape
 from serve_apps.gateway.shadow import Mirror
-from serve_apps.gateway.surface import SURFACES, SurfaceAnswer
+from serve_apps.gateway.surface import SURFACES, SurfaceAnswer, as_chat
 from serve_apps.gateway.table import Table, TableHolder
 
 log = logging.getLogger("biplane.gateway")
@@ -88,6 +89,7 @@ class Gateway:
         exchange = Exchange(self._upstream, self._routes, self._figures)
         self._mirror = Mirror(exchange, self._figures)
         self._delivery = Delivery(exchange, self._routes, self._mirror, timeouts.total_s)
+        self._backends = RouteDelivery(self._delivery, timeouts.total_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -111,6 +113,7 @@ class Gateway:
         reporting.cancel()
         self._mirror.close()
         self._upstream.close()
+        self._backends.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     def _named(self) -> set[str]:
@@ -130,6 +133,7 @@ class Gateway:
         """
         read = [await self._endpoints.refresh(), await self._holder.refresh()]
         self._routes.learn(self._holder.table, self._endpoints.known, monotonic())
+        await self._backends.learn(self._holder.table)
         return all(read)
 
     async def _http(self, scope: Scope, receive: Receive, answer: Answer) -> None:
@@ -178,8 +182,6 @@ class Gateway:
         """Answers one request for a model, and drops the upstream connection at once when the client leaves."""
         raw = await read_body(scope, receive, table.max_body_bytes)
         request = parse_request(path, raw)
-        if isinstance(answer, SurfaceAnswer):
-            request = answer.as_chat(request)
         answering, leaving = asyncio.current_task(), asyncio.create_task(_client_left(receive))
         answered = left = False
 
@@ -200,10 +202,17 @@ class Gateway:
 
     async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table) -> None:
         table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
+        route = None if request.model in table.models else self._backends.route(request.path, request.model)
+        if route is not None:
+            return await self._backends.deliver(route, request, scope, answer, table)
+        if isinstance(answer, SurfaceAnswer):
+            answer.expect(request, native=False)
+            request = as_chat(request)
         model = table.models.get(request.model)
         if model is not None and model.asleep:
             table = await self._hold.until_awake(request.model, model.wakes_s)
         await self._delivery.deliver(request, scope, answer, table)
+        return None
 
 
 def _answer_to(scope: Scope, send: Send) -> Answer:

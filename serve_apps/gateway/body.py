@@ -1,7 +1,7 @@
 """The request's body: read within a limit, parsed once, checked for no more than routing needs."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.types import Receive, Scope
@@ -31,6 +31,11 @@ class Request:
     user: str
     prompt: Any
     document: dict[str, Any]
+
+    def named(self, model: str) -> "Request":
+        """The same request for another model."""
+        document = {**self.document, "model": model}
+        return replace(self, model=model, document=document, raw=json.dumps(document).encode())
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from serve_apps.gateway.table import Backend, Table
+from serve_apps.gateway.table import BackendSpec, Table
 
 
 class Secrets:
@@ -26,15 +26,15 @@ class Secrets:
         if backends:
             await asyncio.to_thread(self._read, backends)
 
-    def of(self, backend: Backend) -> str:
+    def of(self, backend: BackendSpec) -> str:
         """Empty where it needs none, or has none."""
         return self._known.get(backend.secret, "")
 
-    def why_not(self, backend: Backend) -> str:
+    def why_not(self, backend: BackendSpec) -> str:
         """Empty where its key is known, or it needs none."""
         return self._missing.get(backend.secret, "")
 
-    def _read(self, backends: Iterable[Backend]) -> None:
+    def _read(self, backends: Iterable[BackendSpec]) -> None:
         known, missing = {}, {}
         for secret in {backend.secret for backend in backends if backend.secret}:
             ((kind, place),) = secret

@@ -58,6 +58,12 @@ SURFACES = {
 }
 
 
+def as_chat(request: Request) -> Request:
+    """What is asked, as a chat. Raises ApiError 400 naming the parameter for what a chat cannot say."""
+    surface = SURFACES.get(request.path)
+    return parse_request(CHAT, json.dumps(surface.ask(request.document)).encode()) if surface else request
+
+
 class SurfaceAnswer(Answer):
     """An answer to a client of `surface`, given as that of a chat."""
 
@@ -68,13 +74,11 @@ class SurfaceAnswer(Answer):
         self._request: Json = {}
         self._splitter = EventSplitter(MOST_EVENT_BYTES)
         self._stream: Stream | None = None
-        self._streams = True
+        self._streams, self._native = True, False
 
-    def as_chat(self, request: Request) -> Request:
-        """What is asked, as a chat. Raises ApiError 400 naming the parameter for what a chat cannot say."""
-        self._request = request.document
-        chat = self._surface.ask(request.document)
-        return parse_request(CHAT, json.dumps(chat).encode())
+    def expect(self, request: Request, *, native: bool) -> None:
+        """What is answered: as a chat, or where it is `native` in the client's own API already."""
+        self._request, self._native, self._streams = request.document, native, not native
 
     async def error(self, error: ApiError) -> None:
         told = self._surface.fail(json.loads(error.body()), error.status)
@@ -82,7 +86,10 @@ class SurfaceAnswer(Answer):
 
     async def whole(self, status: int, body: bytes, headers: Headers) -> None:
         """Raises ValueError where the engine's answer is not a chat's."""
-        await self._whole(status, self._surface.tell(self._request, json.loads(body), self._made_id), headers)
+        told = json.loads(body)
+        await self._whole(
+            status, told if self._native else self._surface.tell(self._request, told, self._made_id), headers
+        )
 
     async def part(self, body: bytes, last: bool = False) -> None:
         if self._streams:

@@ -76,7 +76,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Backend:
+class BackendSpec:
     """One place that a route's requests may go: the `model` at `url`, which is empty for a model that is served here.
 
     `dialect` is the API that it speaks; `secret` where its key is: {"env": NAME}, {"file": PATH} or nothing.
@@ -103,7 +103,9 @@ class Route:
     """
 
     name: str
-    backends: tuple[Backend, ...]
+    path: str
+    model: str | None
+    backends: tuple[BackendSpec, ...]
     chain: tuple[str, ...]
     triggers: tuple[Trigger, ...]
     pool_size: int
@@ -129,10 +131,6 @@ class Table:
     max_body_bytes: int
     routes: dict[tuple[str, str | None], Route] = field(default_factory=dict)
 
-    def route(self, path: str, model: str) -> Route | None:
-        """Who answers a request for a model that is not served."""
-        return self.routes.get((path, model)) or self.routes.get((path, None))
-
 
 def parse_table(raw: bytes) -> Table:
     """The table in `raw`. Raises ValueError, KeyError, TypeError or AttributeError where it is not one."""
@@ -140,13 +138,15 @@ def parse_table(raw: bytes) -> Table:
     models = {name: _model(model) for name, model in document["models"].items()}
     keys = {digest.lower(): Key(str(key["name"])) for digest, key in document["keys"].items()}
     limit = int(document.get("max_body_bytes", DEFAULT_MAX_BODY_BYTES))
-    routes = {(told["path"], told.get("model")): _route(told) for told in document.get("routes", ())}
+    routes = {(route.path, route.model): route for route in map(_route, document.get("routes", ()))}
     return Table(int(document["version"]), models, keys, limit, routes)
 
 
 def _route(told: dict[str, Any]) -> Route:
     return Route(
         str(told["name"]),
+        str(told["path"]),
+        told.get("model"),
         tuple(_backend(backend) for backend in told["backends"]),
         tuple(told["chain"]),
         tuple(parse_trigger(text) for text in told["triggers"]),
@@ -157,9 +157,9 @@ def _route(told: dict[str, Any]) -> Route:
     )
 
 
-def _backend(told: dict[str, Any]) -> Backend:
+def _backend(told: dict[str, Any]) -> BackendSpec:
     secret = tuple(sorted(told["secret"].items()))
-    return Backend(told["provider"], told["model"], float(told["weight"]), told["dialect"], told["url"], secret)
+    return BackendSpec(told["provider"], told["model"], float(told["weight"]), told["dialect"], told["url"], secret)
 
 
 def _model(told: dict[str, Any]) -> Model:

@@ -128,7 +128,7 @@ gateway:
         - provider: openai
           model: gpt-4o
           weight: 70
-        - provider: local
+        - provider: local-vllm
           model: llama
           weight: 30
           endpoint: http://vllm:8000
@@ -136,7 +136,7 @@ gateway:
     - key: api_key
       requests_per_minute: 60
   fallback:
-    chain: [openai, local]
+    chain: [openai, local-vllm]
     triggers:
       - error_rate > 0.05
       - latency_p99 > 5000ms

@@ -21,7 +21,8 @@ def test_a_field_below_a_waiting_one_waits_too() -> None:
     (document,) = load_text(GATEWAY, "f.yaml")
     uses = {use.path: use for use in audit(document)}
     assert uses["gateway.name"].acted
-    assert uses["gateway.routes[chat].backends[1].endpoint"].waits_for == "gateway"
+    assert uses["gateway.routes[chat].backends[1].endpoint"].acted
+    assert uses["gateway.rate_limits[0].requests_per_minute"].waits_for == "gateway"
 
 
 def test_what_no_step_can_use_waits_with_a_note() -> None:

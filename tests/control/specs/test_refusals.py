@@ -413,9 +413,24 @@ WRONG = [
     ),
     (
         GATEWAY,
-        "chain: [openai, local]",
-        "chain: [openai, locl]",
-        ("f.yaml:19: gateway.fallback.chain[1]: no backend of any route has provider 'locl'; did you mean 'local'?"),
+        "- provider: openai",
+        "- provider: opnai",
+        "f.yaml:8: gateway.routes[chat].backends[0].provider: unknown provider 'opnai'; did you mean 'openai'?",
+    ),
+    (
+        GATEWAY,
+        "model: gpt-4o",
+        "model: gpt-4o\n          api_key: {env: A, file: /b}",
+        "f.yaml:10: gateway.routes[chat].backends[0].api_key: env and file; expected one of them",
+    ),
+    (
+        GATEWAY,
+        "chain: [openai, local-vllm]",
+        "chain: [openai, local-vlm]",
+        (
+            "f.yaml:19: gateway.fallback.chain[1]: no backend of any route has provider 'local-vlm'; "
+            "did you mean 'local-vllm'?"
+        ),
     ),
     (
         GATEWAY,
@@ -841,7 +856,7 @@ WRONG = [
     ),
     (
         GATEWAY,
-        "chain: [openai, local]",
+        "chain: [openai, local-vllm]",
         "chain: []",
         "f.yaml:19: gateway.fallback.chain: nothing is listed; expected at least one",
     ),

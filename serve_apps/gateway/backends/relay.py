@@ -1,0 +1,141 @@
+"""A backend's stream on its way to a client: as it came, or as that of a chat. Holds no connection.
+
+Nothing is let through before real content came: until then another backend may still answer instead. What is added is
+an honest end, as in `serve_apps/gateway/stream.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Protocol
+
+from serve_apps.gateway.dialects.chat_chunks import ChatChunks
+from serve_apps.gateway.dialects.completions import text_chunks
+from serve_apps.gateway.dialects.error_object import anthropic_error, status_of
+from serve_apps.gateway.dialects.reading import Json
+from serve_apps.gateway.dialects.sse import DONE, DONE_EVENT, EventSplitter, plain_event
+from serve_apps.gateway.stream import STREAM_CUT, EventRelay
+
+MOST_EVENT_BYTES = 1 << 22
+REAL = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal", "function_call", "audio")
+
+
+class Relay(Protocol):
+    """`began` is whether anything real came, `whole` whether the answer came to its end; `told` is the error that the
+    backend sent as an event, with the status that it stands for, None where it sent none.
+    """
+
+    whole: bool
+    told: tuple[int, bytes] | None
+
+    @property
+    def began(self) -> bool: ...
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The bytes to send on, held until real content came. Raises ValueError for what is no such stream."""
+
+    def finish(self) -> bytes:
+        """The last bytes: an error event where the stream did not come to its end."""
+
+
+class ChatRelay:
+    """OpenAI's chunks, byte for byte."""
+
+    def __init__(self) -> None:
+        self._began = self.whole = False
+        self.told: tuple[int, bytes] | None = None
+        self._events = EventRelay()
+        self._looking = EventSplitter(MOST_EVENT_BYTES)
+
+    def feed(self, chunk: bytes) -> bytes:
+        if not self._began:
+            self._began = any(_is_real(event.data) for event in self._looking.feed(chunk))
+        return self._events.feed(chunk)
+
+    @property
+    def began(self) -> bool:
+        return self._began
+
+    def finish(self) -> bytes:
+        last = self._events.finish()
+        self.whole, self.told = self._events.whole, self._events.told()
+        return last
+
+
+class EventsRelay:
+    """Anthropic's events as chunks of a chat, or of a `text` completion; with their usage where it is `counted`."""
+
+    def __init__(self, created: int, *, text: bool, counted: bool) -> None:
+        self.whole = False
+        self.told: tuple[int, bytes] | None = None
+        self._chunks = ChatChunks(created)
+        self._splitter = EventSplitter(MOST_EVENT_BYTES)
+        self._text, self._counted = text, counted
+
+    @property
+    def began(self) -> bool:
+        return self._chunks.began
+
+    def feed(self, chunk: bytes) -> bytes:
+        found = [
+            one
+            for event in self._splitter.feed(chunk)
+            for told in self._chunks.feed(json.loads(event.data))
+            for one in (text_chunks(told) if self._text else [told])
+        ]
+        if self._chunks.failed and self.told is None:
+            error = next(one for one in found if one.get("error"))
+            self.told = status_of(error), json.dumps(error).encode()
+        return b"".join(plain_event(one) for one in found if self._counted or one.get("choices") or one.get("error"))
+
+    def finish(self) -> bytes:
+        self.whole = self._chunks.ended
+        if self.whole:
+            return DONE_EVENT
+        return b"" if self._chunks.failed else b"data: " + STREAM_CUT.body() + b"\n\n"
+
+
+class NativeRelay:
+    """Anthropic's events for a client of Anthropic's, byte for byte."""
+
+    def __init__(self) -> None:
+        self._began = self.whole = False
+        self.told: tuple[int, bytes] | None = None
+        self._splitter = EventSplitter(MOST_EVENT_BYTES)
+
+    @property
+    def began(self) -> bool:
+        return self._began
+
+    def feed(self, chunk: bytes) -> bytes:
+        out = []
+        for event in self._splitter.feed(chunk):
+            name = event.name or str(json.loads(event.data).get("type"))
+            self._began = self._began or name in ("content_block_delta", "message_delta")
+            self.whole = self.whole or name == "message_stop"
+            if name == "error" and self.told is None:
+                self.told = status_of(json.loads(event.data)), event.data
+            out.append(b"event: " + name.encode() + b"\ndata: " + event.data + b"\n\n")
+        return b"".join(out)
+
+    def finish(self) -> bytes:
+        if self.whole or self.told:
+            return b""
+        cut = anthropic_error(json.loads(STREAM_CUT.body()), STREAM_CUT.status)
+        return b"event: error\ndata: " + json.dumps(cut).encode() + b"\n\n"
+
+
+def _is_real(data: bytes) -> bool:
+    """Whether an event of a chat or a completion has something of an answer, or ends it."""
+    if data == DONE:
+        return True
+    try:
+        choices: Any = json.loads(data).get("choices") or ()
+        return any(_says(choice) for choice in choices)
+    except (ValueError, AttributeError, TypeError):
+        return False
+
+
+def _says(choice: Json) -> bool:
+    delta = choice.get("delta") or {}
+    return bool(choice.get("text") or choice.get("finish_reason") or any(delta.get(name) for name in REAL))
