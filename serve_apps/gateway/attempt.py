@@ -51,11 +51,11 @@ async def attempt(
     try:
         await wire.ask(b"".join(head), timeout_s, until)
         if wire.status != 200:
-            raise _refused(spec, wire, await _rest(wire))
+            raise _refused(spec, wire, await wire.rest())
         if any(name == b"content-type" and b"event-stream" in kind for name, kind in wire.headers):
             await _relayed(spec, wire, out.relay(), answer, headers)
         else:
-            body = _whole(spec, out, await _rest(wire))
+            body = _whole(spec, out, await wire.rest())
             await answer.whole(200, body, [JSON, *headers])
     except TimeoutError:
         raise Failed(Fault(Failure.SILENT, upstream_timeout(spec.name), delivered=answer.started)) from None
@@ -147,10 +147,3 @@ def _failed(
     spec: BackendSpec, failure: Failure, why: str, status: int | None = None, *, delivered: bool = False
 ) -> Failed:
     return Failed(Fault(failure, model_unavailable(spec.name, why), status, delivered=delivered))
-
-
-async def _rest(wire: Wire) -> bytes:
-    parts = []
-    while part := await wire.chunk():
-        parts.append(part)
-    return b"".join(parts)

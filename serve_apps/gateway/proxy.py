@@ -87,7 +87,7 @@ class Upstream:
         try:
             await wire.ask(b"".join(lines), times.silence_s, until)
             if wire.status != 200:
-                raise from_upstream(request.model, wire.status, await _rest(wire))
+                raise from_upstream(request.model, wire.status, await wire.rest())
         except TimeoutError:
             wire.close()
             raise upstream_timeout(request.model) from None
@@ -102,18 +102,11 @@ class Upstream:
 async def read_answer(wire: Wire, model: str) -> bytes:
     """A whole answer that is not streamed. Raises ApiError 503 where it breaks off, 504 where it stalls."""
     try:
-        return await _rest(wire)
+        return await wire.rest()
     except TimeoutError:
         raise upstream_timeout(model) from None
     except ConnectionError:
         raise model_unavailable(model, "its server stopped before the answer was complete", Failure.BROKEN) from None
-
-
-async def _rest(wire: Wire) -> bytes:
-    parts = []
-    while part := await wire.chunk():
-        parts.append(part)
-    return b"".join(parts)
 
 
 def returned_headers(headers: Headers) -> Headers:

@@ -35,7 +35,7 @@ class RouteDelivery:
         self._here = here
         self._secrets = Secrets()
         self._total_s = total_s
-        self._wires = Wires()
+        self._wires = Wires(nearby=False)
         self._backends: dict[BackendSpec, Backend] = {}
         self._choosers: dict[tuple[str, str | None], Chooser] = {}
         self._routes: dict[tuple[str, str | None], Route] = {}

@@ -20,11 +20,9 @@ from serve_apps.gateway.dialects.reading import Json
 from serve_apps.gateway.dialects.responses_events import ResponsesEvents
 from serve_apps.gateway.dialects.responses_object import response_object
 from serve_apps.gateway.dialects.responses_request import responses_chat_request
-from serve_apps.gateway.dialects.sse import DONE, EventSplitter, named_event
+from serve_apps.gateway.dialects.sse import DONE, MOST_EVENT_BYTES, EventSplitter, named_event
 from serve_apps.gateway.errors import ApiError
 from serve_apps.gateway.wire import Headers
-
-MOST_EVENT_BYTES = 1 << 22
 
 
 class Stream(Protocol):

@@ -56,8 +56,9 @@ class Wire(asyncio.Protocol):
     where nothing came for `silence_s` seconds or the moment `until` on the loop's clock is past.
     """
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, nearby: bool) -> None:
         self.origin = origin
+        self._nearby = nearby
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
@@ -79,7 +80,7 @@ class Wire(asyncio.Protocol):
         """Returns when the head of the answer is there."""
         if self.status:
             self._begin()
-        hasty = len(request) <= MOST_HASTY
+        hasty = self._nearby and len(request) <= MOST_HASTY
         if hasty is not self._hasty:
             self._hasty = hasty
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, HASTE_MS if hasty else 0)
@@ -101,6 +102,13 @@ class Wire(asyncio.Protocol):
             self._transport.resume_reading()
         self._unread = 0
         return found
+
+    async def rest(self) -> bytes:
+        """All of the body that is still to come."""
+        parts = []
+        while part := await self.chunk():
+            parts.append(part)
+        return b"".join(parts)
 
     @property
     def reusable(self) -> bool:
@@ -158,6 +166,8 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by their type
         self._socket = transport.get_extra_info("socket")
+        if not self._nearby:
+            return
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT):
             self._socket.setsockopt(socket.IPPROTO_TCP, option, 1)
@@ -214,9 +224,13 @@ class Wire(asyncio.Protocol):
 class Wires:
     """Connections that wait for their next request, by origin. The one used last is used first, so that those that are
     too many grow old, and old ones go.
+
+    Of a peer that is `nearby`, in this cluster, silence of the kernel's is taken for its end at once; on the way to
+    others packets are lost every day.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, nearby: bool = True) -> None:
+        self._nearby = nearby
         self._idle: dict[Origin, deque[tuple[Wire, float]]] = {}
         self._tls: ssl.SSLContext | None = None
         self._swept = 0.0
@@ -232,7 +246,7 @@ class Wires:
             self._tls = ssl.create_default_context()
         async with asyncio.timeout(connect_s):
             _, made = await asyncio.get_running_loop().create_connection(
-                lambda: Wire(origin), origin.host, origin.port, ssl=self._tls if origin.tls else None
+                lambda: Wire(origin, self._nearby), origin.host, origin.port, ssl=self._tls if origin.tls else None
             )
         return made
 

@@ -13,10 +13,9 @@ from serve_apps.gateway.dialects.chat_chunks import ChatChunks
 from serve_apps.gateway.dialects.completions import text_chunks
 from serve_apps.gateway.dialects.error_object import anthropic_error, status_of
 from serve_apps.gateway.dialects.reading import Json
-from serve_apps.gateway.dialects.sse import DONE, DONE_EVENT, EventSplitter, plain_event
+from serve_apps.gateway.dialects.sse import DONE, DONE_EVENT, MOST_EVENT_BYTES, EventSplitter, plain_event
 from serve_apps.gateway.stream import STREAM_CUT, EventRelay
 
-MOST_EVENT_BYTES = 1 << 22
 REAL = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal", "function_call", "audio")
 
 
@@ -42,19 +41,15 @@ class ChatRelay:
     """OpenAI's chunks, byte for byte."""
 
     def __init__(self) -> None:
-        self._began = self.whole = False
+        self.began = self.whole = False
         self.told: tuple[int, bytes] | None = None
         self._events = EventRelay()
         self._looking = EventSplitter(MOST_EVENT_BYTES)
 
     def feed(self, chunk: bytes) -> bytes:
-        if not self._began:
-            self._began = any(_is_real(event.data) for event in self._looking.feed(chunk))
+        if not self.began:
+            self.began = any(_is_real(event.data) for event in self._looking.feed(chunk))
         return self._events.feed(chunk)
-
-    @property
-    def began(self) -> bool:
-        return self._began
 
     def finish(self) -> bytes:
         last = self._events.finish()
@@ -99,19 +94,15 @@ class NativeRelay:
     """Anthropic's events for a client of Anthropic's, byte for byte."""
 
     def __init__(self) -> None:
-        self._began = self.whole = False
+        self.began = self.whole = False
         self.told: tuple[int, bytes] | None = None
         self._splitter = EventSplitter(MOST_EVENT_BYTES)
-
-    @property
-    def began(self) -> bool:
-        return self._began
 
     def feed(self, chunk: bytes) -> bytes:
         out = []
         for event in self._splitter.feed(chunk):
             name = event.name or str(json.loads(event.data).get("type"))
-            self._began = self._began or name in ("content_block_delta", "message_delta")
+            self.began = self.began or name in ("content_block_delta", "message_delta")
             self.whole = self.whole or name == "message_stop"
             if name == "error" and self.told is None:
                 self.told = status_of(json.loads(event.data)), event.data

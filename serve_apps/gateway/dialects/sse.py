@@ -8,6 +8,8 @@ from serve_apps.gateway.dialects.reading import Json
 DONE = b"[DONE]"
 """The data of the event that ends a stream of OpenAI's."""
 DONE_EVENT = b"data: [DONE]\n\n"
+MOST_EVENT_BYTES = 1 << 22
+"""Of one event that a gateway looks into: a whole tool call or picture may be one."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes an encoder at every call
 # ASCII only: half of a surrogate pair, which models do write, has no UTF-8.

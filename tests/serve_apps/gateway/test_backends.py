@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from time import perf_counter
 from typing import Any
 
@@ -24,30 +24,17 @@ from tests.serve_apps.gateway.upstream import (
     World,
     answer_json,
     chat_body,
-    free_port,
+    engine_of,
     start_events,
     world,
 )
 
 USAGE = {"input_tokens": 7, "output_tokens": 2}
-PATHS = (CHAT, "/v1/completions", "/v1/embeddings", "/v1/messages")
 
 
-@asynccontextmanager
-async def provider(handler: Handler) -> AsyncIterator[Engine]:
+def provider(handler: Handler) -> AbstractAsyncContextManager[Engine]:
     """A provider's API at its usual paths."""
-    engine, application = Engine(handler), web.Application()
-    for path in PATHS:
-        application.router.add_post(path, engine.answer)
-    runner = engine.runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    engine.url = f"http://127.0.0.1:{port}"
-    try:
-        yield engine
-    finally:
-        await runner.cleanup()
+    return engine_of(handler, prefix="")
 
 
 async def claude(request: web.Request) -> web.StreamResponse:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
 
@@ -302,5 +303,20 @@ def test_an_engine_that_stands_still_before_it_reads_a_request_is_none_that_vani
         assert await wire.chunk() == b"hi"
         wire.close()
         made.close()
+
+    run(story())
+
+
+@pytest.mark.parametrize(("nearby", "watched"), [(True, [500, 1]), (False, [0, 0])])
+def test_only_peers_of_this_cluster_are_given_up_at_the_first_silence(nearby: bool, watched: list[int]) -> None:
+    async def story() -> None:
+        async with server([TWO]) as (connect, _, _):
+            near = await connect()
+            wire = await Wires(nearby=nearby).to(near.origin, 1.0)
+            await wire.ask(ASKED, 5, asyncio.get_running_loop().time() + 5)
+            options = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT), (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert [wire._socket.getsockopt(*option) for option in options] == watched
+            wire.close()
+            near.close()
 
     run(story())

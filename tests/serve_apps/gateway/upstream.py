@@ -21,6 +21,7 @@ from serve_apps.gateway.proxy import Timeouts
 KEY = "bp-client-key"
 INTERNAL_KEY = "internal"
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+MESSAGES = "/v1/messages"
 PERIOD_SECONDS = 0.02
 STALE_SECONDS = 0.2
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -180,17 +181,18 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def engine_of(handler: Handler) -> AsyncIterator[Engine]:
+async def engine_of(handler: Handler, prefix: str = "/llm/tiny/3") -> AsyncIterator[Engine]:
+    """An engine on its route, or with another `prefix` a provider's API."""
     engine = Engine(handler)
     application = web.Application()
-    for path in (CHAT, COMPLETIONS, EMBEDDINGS):
-        application.router.add_post("/llm/tiny/3" + path, engine.answer)
+    for path in (CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES):
+        application.router.add_post(prefix + path, engine.answer)
     runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     engine.runner = runner
     port = free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()
-    engine.url = f"http://127.0.0.1:{port}/llm/tiny/3"
+    engine.url = f"http://127.0.0.1:{port}{prefix}"
     try:
         yield engine
     finally:
