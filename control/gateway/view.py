@@ -24,11 +24,11 @@ def observe(store: Store, drive: Drive, arguments: Mapping[str, Any]) -> Snapsho
         table=tables[0] if tables else None,
         app=drive.apps().get(GATEWAY_APP, AppView(AppState.ABSENT)).state,
         arguments=arguments,
-        gateways=tuple(_gateways(o for o in stored if o.kind == "Gateway")),
+        gateways=tuple(gateways_of(o for o in stored if o.kind == "Gateway")),
     )
 
 
-def _gateways(stored: Iterable[Object]) -> Iterator[Gateway]:
+def gateways_of(stored: Iterable[Object]) -> Iterator[Gateway]:
     """One that an older plane wrote in another form routes nothing until somebody writes it anew."""
     for one in stored:
         with suppress(ValidationError):

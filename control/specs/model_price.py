@@ -24,8 +24,8 @@ PerMillion = Annotated[float, Field(ge=0, le=1_000_000), AfterValidator(_is_whol
 
 
 class ModelPrice(Spec):
-    """Dollars per million tokens. What is read from a cache costs as `input` where nobody says less; for what is written
-    into one the provider's usual surcharge comes on top of `input`.
+    """Dollars per million tokens. Where nobody says otherwise, what is read from a cache costs as much as `input`, and
+    what is written into one as much as `input` with the provider's usual surcharge.
     """
 
     provider: ProviderName
