@@ -125,17 +125,6 @@ def test_a_gateway_starts_at_once_where_nothing_was_published() -> None:
     run(story())
 
 
-def test_a_revoked_key_stops_working_at_the_next_table() -> None:
-    async def story() -> None:
-        async with world(answer_json) as it:
-            it.publish(keys={})
-            await asyncio.sleep(0.2)
-            async with it.client.post(CHAT, json=chat_body()) as response:
-                await refusal(response, 401, "invalid_api_key")
-
-    run(story())
-
-
 def test_a_table_that_is_older_than_the_one_held_is_not_taken() -> None:
     async def story() -> None:
         published = Published(table("http://here", version=7))
