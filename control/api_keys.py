@@ -85,7 +85,7 @@ def rotate(
     file: Path | None = None,
     dry_run: bool = False,
 ) -> Issued:
-    """Another secret for the key. The one before is good for `grace_s` seconds more, one before that at once no more.
+    """Another secret for the key. The former one is good for `grace_s` seconds more, one before that no longer.
 
     The file in which `biplane up` left the first key is kept up to date. Raises NotFound, and Refused for a key that is
     not good any more.
@@ -103,8 +103,8 @@ def rotate(
     if not dry_run:
         for one in {file, client.home.api_key_file if name == ADMIN else None}:
             _write(secret, one)
-        until = f"for {show_seconds(grace_s)} more" if grace_s else "no more"
-        key = _change(client, name, replaced, "Rotated", f"{reason}; the secret before is good {until}")
+        end = f"is good for {show_seconds(grace_s)} more" if grace_s else "is refused from now on"
+        key = _change(client, name, replaced, "Rotated", f"{reason}; the former secret {end}")
     return Issued(name, key, secret)
 
 

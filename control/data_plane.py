@@ -19,6 +19,7 @@ from control.kernel.home import Home
 from control.kernel.ids import API_KEY_KIND, TABLE_KIND, TABLE_NAME, WAKE_PREFIX
 from control.kernel.store import Store
 
+Stamp = tuple[int, int]
 GONE_SECONDS = 600.0
 """So long after its last sign of life nobody asks for a replica's figures any more."""
 
@@ -29,16 +30,15 @@ def read_gateway_table() -> bytes | None:
     return None if found is None else json.dumps({"version": found.generation, **found.spec}).encode()
 
 
-def read_api_keys(seen: int) -> tuple[int, Iterable[tuple[str, int, Mapping[str, Any]]]] | None:
-    """The store's revision, and of every API key its name, the revision of its last write and its spec.
+def read_api_keys(seen: Stamp | None) -> tuple[Stamp, Iterable[tuple[str, int, Mapping[str, Any]]]] | None:
+    """A stamp, and of every API key its name, the revision of its last write and its spec.
 
-    None where nothing was written since revision `seen`.
+    None where no key was written or deleted since the reading that gave the stamp `seen`.
     """
-    opened = store()
-    revision = opened.revision()  # before the keys: what is written in between is read again, and never missed
-    if revision == seen:
+    stamp = store().stamp(API_KEY_KIND)  # before the keys: what is written in between is read again, and never missed
+    if stamp == seen:
         return None
-    return revision, [(o.name, o.revision, o.spec) for o in opened.list(API_KEY_KIND)]
+    return stamp, [(o.name, o.revision, o.spec) for o in store().list(API_KEY_KIND)]
 
 
 def read_engines() -> dict[str, tuple[EngineReport, float]]:

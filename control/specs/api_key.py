@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from control.specs.base import Items, Name, Spec
 from control.specs.problem import refuse, show
@@ -15,6 +15,7 @@ Priority = Literal["high", "normal", "low"]
 Standing = Literal["valid", "expired", "revoked"]
 Time = Annotated[float, Field(ge=0)]
 """Seconds since the epoch."""
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def _is_pattern(pattern: str) -> str:
@@ -36,9 +37,9 @@ Digest = Annotated[str, AfterValidator(_is_digest)]
 class KeyLimits(Spec):
     """What one key may use, beside what gateway documents allow. Cost in US dollars a UTC day."""
 
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
-    cost_per_day: Annotated[float, Field(ge=0)] | None = None
+    requests_per_minute: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None
+    cost_per_day: Dollars | None = None
 
 
 class Grant(Spec):
@@ -57,7 +58,7 @@ class Grant(Spec):
 
 
 class ApiKey(Grant):
-    """As stored. After a rotation the secret before is good until `previous_until`; one before that is not any more."""
+    """As stored. After a rotation the former secret is good until `previous_until`."""
 
     sha256: Digest
     revoked_at: Time | None = None

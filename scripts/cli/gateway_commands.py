@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from control import api_keys
 from control.client import Client
-from control.specs.api_key import Grant, KeyLimits, ModelPattern, Priority
+from control.specs.api_key import Dollars, Grant, KeyLimits, ModelPattern, Priority
 from control.specs.base import Name
 from control.specs.quantity import Seconds
 from scripts.cli import keys as show_keys
@@ -74,7 +74,9 @@ def create(
     priority: Annotated[Priority, typer.Option(help="Who waits when there is too much to do.")] = "normal",
     requests_per_minute: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     tokens_per_minute: Annotated[int | None, typer.Option(min=1, help="At most so many, in and out.")] = None,
-    cost_per_day: Annotated[float | None, typer.Option(min=0, help="At most so many US dollars a UTC day.")] = None,
+    cost_per_day: Annotated[
+        float | None, typer.Option(parser=_of(Dollars), metavar="DOLLARS", help="At most so much a UTC day.")
+    ] = None,
     secret_file: SecretFile = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -113,7 +115,7 @@ def list_keys(json: Json = False) -> None:
 def rotate(
     name: KeyName,
     grace: Annotated[
-        float, typer.Option(parser=_of(Seconds), metavar="DURATION", help="The secret before is good so long: 1h.")
+        float, typer.Option(parser=_of(Seconds), metavar="DURATION", help="The former secret is good for so long: 1h.")
     ] = 0.0,
     reason: Reason = "asked for",
     secret_file: SecretFile = None,

@@ -67,7 +67,7 @@ def _facts(name: str, key: ApiKey) -> dict[str, Any]:
 
 def _standing(key: ApiKey, now: float) -> str:
     two = key.previous_until is not None and now < key.previous_until and key.standing(now) == "valid"
-    return f"{key.standing(now)}, and the secret before until {_date(key.previous_until)}" if two else key.standing(now)
+    return f"{key.standing(now)}, the former secret until {_date(key.previous_until)}" if two else key.standing(now)
 
 
 def _limits(key: ApiKey) -> str:

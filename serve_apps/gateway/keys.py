@@ -18,8 +18,9 @@ from control.specs.api_key import ApiKey, KeyLimits, Priority
 
 StoredKey = tuple[str, int, Mapping[str, Any]]
 """Its name, the revision of the write that made it what it is, and its spec."""
-ReadKeys = Callable[[int], tuple[int, Iterable[StoredKey]] | None]
-"""Given the revision of the last reading: the one of this, and all keys; None where nothing was written since."""
+Stamp = tuple[int, int]
+ReadKeys = Callable[[Stamp | None], tuple[Stamp, Iterable[StoredKey]] | None]
+"""Given the stamp of the last reading: the one of this, and all keys; None where none of them changed since."""
 
 
 class Ending(Enum):
@@ -67,7 +68,7 @@ class Keys:
     def __init__(self, read: ReadKeys) -> None:
         self.known: Mapping[str, Key] = {}
         self._read = read
-        self._revision = -1
+        self._stamp: Stamp | None = None
         self._each: dict[str, tuple[int, dict[str, Key]]] = {}
 
     async def refresh(self) -> bool:
@@ -79,18 +80,17 @@ class Keys:
         return True
 
     def _learn(self) -> None:
-        reading = self._read(self._revision)
+        reading = self._read(self._stamp)
         if reading is None:
             return
-        revision, stored = reading
+        stamp, stored = reading
         each = {}
         for name, written, spec in stored:
             before = self._each.get(name)
-            same = before is not None and before[0] == written
-            each[name] = before if before is not None and same else (written, dict(_keys_of(name, spec)))
-        if each != self._each:
-            self.known = {digest: key for _, keys in each.values() for digest, key in keys.items()}
-        self._each, self._revision = each, revision
+            unchanged = before is not None and before[0] == written
+            each[name] = before if before and unchanged else (written, dict(_keys_of(name, spec)))
+        self.known = {digest: key for _, keys in each.values() for digest, key in keys.items()}
+        self._each, self._stamp = each, stamp
 
 
 def _keys_of(name: str, spec: Mapping[str, Any]) -> Iterator[tuple[str, Key]]:

@@ -16,7 +16,7 @@ from aiohttp import web
 from control.engine_report import EngineReport
 from control.traffic import Traffic, parse
 from serve_apps.gateway.app import Doors, Gateway
-from serve_apps.gateway.keys import StoredKey
+from serve_apps.gateway.keys import Stamp, StoredKey
 from serve_apps.gateway.proxy import Timeouts
 
 KEY = "bp-client-key"
@@ -110,9 +110,10 @@ class Published:
         self.revision += 1
         self.keys[name] = self.revision, {"sha256": digest_of(key), **spec}
 
-    def read_keys(self, seen: int) -> tuple[int, list[StoredKey]] | None:
+    def read_keys(self, seen: Stamp | None) -> tuple[Stamp, list[StoredKey]] | None:
         self._require()
-        return None if seen == self.revision else (self.revision, [(name, *one) for name, one in self.keys.items()])
+        stamp = len(self.keys), self.revision
+        return None if seen == stamp else (stamp, [(name, *one) for name, one in self.keys.items()])
 
     def read_engines(self) -> dict[str, tuple[EngineReport, float]]:
         self._require()
