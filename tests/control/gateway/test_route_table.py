@@ -15,7 +15,7 @@ def test_a_route_has_its_backends_with_their_addresses_and_where_their_keys_are(
     (document,) = load_text(GATEWAY.replace("weight: 70", "weight: 70\n          api_key: {file: /keys/one}"), "f.yaml")
     assert isinstance(document.spec, GatewayFile)
     (told,) = routes_of(document.spec.gateway)
-    table = parse_table(b'{"version": 1, "models": {}, "keys": {}, "routes": [%b]}' % json.dumps(told).encode())
+    table = parse_table(b'{"version": 1, "models": {}, "routes": [%b]}' % json.dumps(told).encode())
     route = table.routes["/v1/chat/completions", None]
     assert route.backends == (
         BackendSpec("openai", "gpt-4o", 70.0, "openai", "https://api.openai.com", (("file", "/keys/one"),)),
