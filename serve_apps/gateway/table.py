@@ -160,19 +160,11 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Table:
-    """`models` by served name; `keys` by lower-case sha256 hex digest of the client's key; `routes` by path and model,
-    which is None in one for any model.
-    """
+    """`models` by served name; `routes` by path and model, which is None in one for any model."""
 
     version: int
     models: dict[str, Model]
-    keys: dict[str, Key]
     max_body_bytes: int
     routes: dict[tuple[str, str | None], Route] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
@@ -182,11 +174,10 @@ def parse_table(raw: bytes) -> Table:
     """The table in `raw`. Raises ValueError, KeyError, TypeError or AttributeError where it is not one."""
     document: dict[str, Any] = json.loads(raw)
     models = {name: _model(model) for name, model in document["models"].items()}
-    keys = {digest.lower(): Key(str(key["name"])) for digest, key in document["keys"].items()}
     max_body_bytes = int(document.get("max_body_bytes", DEFAULT_MAX_BODY_BYTES))
     routes = {(route.path, route.model): route for route in map(_route, document.get("routes", ()))}
     limits = tuple(_limit(told) for told in document.get("limits", ()))
-    return Table(int(document["version"]), models, keys, max_body_bytes, routes, limits)
+    return Table(int(document["version"]), models, max_body_bytes, routes, limits)
 
 
 def _route(told: dict[str, Any]) -> Route:

@@ -24,7 +24,7 @@ def gateway_of(text: str) -> Gateway:
 def read(gateway: Gateway) -> Table:
     """The table as a replica has it."""
     told = {"routes": routes_of(gateway), "limits": limits_of(gateway)}
-    return parse_table(json.dumps({"version": 1, "models": {}, "keys": {}, **told}).encode())
+    return parse_table(json.dumps({"version": 1, "models": {}, **told}).encode())
 
 
 def test_a_route_has_its_backends_with_their_addresses_and_where_their_keys_are() -> None:
