@@ -9,17 +9,20 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from control import device_load, engine_report, traffic
+from control.accounts import Reply, Report
 from control.engine_report import EngineReport
 from control.kernel.beats import read_beats
+from control.kernel.calls import call
 from control.kernel.clock import system_clock
 from control.kernel.home import Home
-from control.kernel.ids import API_KEY_KIND, TABLE_KIND, TABLE_NAME, WAKE_PREFIX
+from control.kernel.ids import API_KEY_KIND, LEDGER, TABLE_KIND, TABLE_NAME, WAKE_PREFIX, control_name
 from control.kernel.store import Store
 
 Stamp = tuple[int, int]
+LEDGER_SECONDS = 5.0
 GONE_SECONDS = 600.0
 """So long after its last sign of life nobody asks for a replica's figures any more."""
 
@@ -59,6 +62,11 @@ def write_engine(app: str, report: EngineReport) -> None:
 def ask_to_wake(deployment: str) -> None:
     """Somebody waits for a deployment that was scaled to zero."""
     store().beat(WAKE_PREFIX + deployment, {}, now=system_clock())
+
+
+def report_to_ledger(report: Report) -> Reply:
+    """Raises ValueError where there is no ledger, RayError where it does not answer or cannot write."""
+    return cast(Reply, call(control_name(LEDGER), "report", report, timeout_s=LEDGER_SECONDS))
 
 
 @functools.cache

@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass
 import ray
 from ray import serve
 
+from control.gateway.ledger.ledger import LedgerActor
 from control.kernel.actor import ControlActor
 from control.kernel.home import LOOPBACK, Home, Settings
-from control.kernel.ids import DOMAINS, NAMESPACE, control_name
+from control.kernel.ids import DOMAINS, LEDGER, NAMESPACE, control_name
 from control.kernel.plan import PutSpec
 from control.kernel.recover import processes_of
 from control.kernel.store import Store
@@ -117,10 +118,10 @@ def _ensure_control(home: Home, settings: Settings, report: Report) -> list[str]
                 "request_timeout_s": HTTP_TIMEOUT_SECONDS,
             },
         )
-        for domain in DOMAINS:
-            if _ensure_actor(domain):
-                report(f"control actor {domain}")
-                made.append(domain)
+        for name in (*DOMAINS, LEDGER):
+            if _ensure_actor(name):
+                report(f"control actor {name}")
+                made.append(name)
     report("gateway")
     return made
 
@@ -167,16 +168,17 @@ def _settings(home: Home, cluster: Cluster | None) -> Settings:
     return settings
 
 
-def _ensure_actor(domain: str) -> bool:
-    """The control actor of `domain` exists and its loop runs; True when it was made now."""
-    name = control_name(domain)
+def _ensure_actor(what: str) -> bool:
+    """The control actor of a domain, or the ledger, exists and runs; True when it was made now."""
+    name = control_name(what)
+    hosted, arguments = (LedgerActor, ()) if what == LEDGER else (ControlActor, (f"control.{what}.actor:wire",))
     try:
         actor = ray.get_actor(name, namespace=NAMESPACE)
         made = False
     except ValueError:
         made = True
         actor = (
-            ray.remote(ControlActor)
+            ray.remote(hosted)
             .options(
                 name=name,
                 namespace=NAMESPACE,
@@ -186,7 +188,7 @@ def _ensure_actor(domain: str) -> bool:
                 num_cpus=0,
                 resources={"node:__internal_head__": 0.001},
             )
-            .remote(f"control.{domain}.actor:wire")
+            .remote(*arguments)
         )
     ray.get(actor.pid.remote(), timeout=120)
     return made

@@ -45,6 +45,7 @@ def table_of(snapshot: Snapshot) -> dict[str, Any]:
             for served in (name, *model.adapters)
         },
         "routes": [route for gateway in snapshot.gateways for route in routes_of(gateway)],
+        "replicas": REPLICAS,
         "limits": [limit for gateway in snapshot.gateways for limit in limits_of(gateway)],
     }
 

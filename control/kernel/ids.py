@@ -36,6 +36,10 @@ DOMAINS = ("scheduler", "registry", "router", "pipeline", "gateway")
 """Each has a control actor."""
 
 
+LEDGER = "ledger"
+"""The actor beside those of the domains that keeps what gateways lend and spend."""
+
+
 def control_name(domain: str) -> str:
     return f"{CONTROL_PREFIX}{domain}"
 

@@ -12,10 +12,13 @@ REQUEST_ID = b"x-request-id"
 
 
 class Answer:
-    """Either `json`, `error` or `whole` once, or `start` and then `part`s, the last one marked; with `request_id`."""
+    """Either `json`, `error` or `whole` once, or `start` and then `part`s, the last one marked; with `request_id`, and
+    with the headers of `always` whatever it is.
+    """
 
     def __init__(self, send: Send, head_only: bool, request_id: bytes) -> None:
         self.started = False
+        self.always: list[tuple[bytes, bytes]] = []
         self._send = send
         self._head_only = head_only
         self._id = (REQUEST_ID, request_id)
@@ -32,7 +35,9 @@ class Answer:
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": [self._id, *headers]})
+        await self._send(
+            {"type": "http.response.start", "status": status, "headers": [self._id, *self.always, *headers]}
+        )
 
     async def part(self, body: bytes, last: bool = False) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": not last})

@@ -20,6 +20,9 @@ from starlette.types import Receive, Scope, Send
 
 from control.engine_report import STALE_SECONDS
 from serve_apps.gateway import errors
+from serve_apps.gateway.accounts.bank import Bank, Ledger
+from serve_apps.gateway.accounts.bound import bound_of
+from serve_apps.gateway.accounts.teller import Teller
 from serve_apps.gateway.answer import REQUEST_ID, Answer
 from serve_apps.gateway.auth import authenticate, authorize
 from serve_apps.gateway.body import (
@@ -31,6 +34,7 @@ from serve_apps.gateway.body import (
     parse_request,
     read_body,
 )
+from serve_apps.gateway.call import Call
 from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.endpoints import Endpoints, Reports
 from serve_apps.gateway.exchange import Exchange
@@ -66,6 +70,7 @@ class Doors:
     report: Report
     wake: Callable[[str], None]
     metrics: Callable[[], bytes]
+    ledger: Ledger
 
 
 class Gateway:
@@ -93,7 +98,9 @@ class Gateway:
         exchange = Exchange(self._upstream, self._routes, self._figures)
         self._mirror = Mirror(exchange, self._figures)
         self._delivery = Delivery(exchange, self._routes, self._mirror, timeouts.total_s)
-        self._backends = RouteDelivery(self._delivery, timeouts.total_s)
+        self._bank = Bank(doors.ledger)
+        self._teller = Teller(self._bank)
+        self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -109,12 +116,15 @@ class Gateway:
             await asyncio.sleep(self._period_s)
         refreshing = asyncio.create_task(self._keep_fresh())
         reporting = asyncio.create_task(self._figures.run(self._report, self._named, 2 * self._period_s))
+        banking = asyncio.create_task(self._bank.run())
         gc.collect()
         gc.freeze()  # what was imported stays: looking through it again costs streams tens of milliseconds
         await send({"type": "lifespan.startup.complete"})
         await receive()
         refreshing.cancel()
         reporting.cancel()
+        banking.cancel()
+        await self._bank.close()
         self._mirror.close()
         self._upstream.close()
         self._backends.close()
@@ -138,6 +148,8 @@ class Gateway:
         read = [await self._keys.refresh(), await self._endpoints.refresh(), await self._holder.refresh()]
         self._routes.learn(self._holder.table, self._endpoints.known, monotonic())
         await self._backends.learn(self._holder.table)
+        if self._holder.table is not None:
+            self._bank.replicas = self._holder.table.replicas
         return all(read)
 
     async def _http(self, scope: Scope, receive: Receive, answer: Answer) -> None:
@@ -211,16 +223,27 @@ class Gateway:
         table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
         route = None if request.model in table.models else self._backends.route(request.path, request.model)
         authorize(key, request.model, route.name if route else None)
-        if route is not None:
-            return await self._backends.deliver(route, request, scope, answer, table)
-        if isinstance(answer, SurfaceAnswer):
-            answer.expect(request, native=False)
-            request = as_chat(request)
-        model = table.models.get(request.model)
+        call = Call(request, scope, answer, table, key, route, bound_of(request))
+        await self._teller.admit(call)
+        whole = False
+        try:
+            if route is not None:
+                await self._backends.deliver(call, route)
+            else:
+                await self._serve(call)
+            whole = not call.taken.cut
+        finally:
+            self._teller.close(call, whole=whole)
+
+    async def _serve(self, call: Call) -> None:
+        """By a model that is served here."""
+        if isinstance(call.answer, SurfaceAnswer):
+            call.answer.expect(call.request, native=False)
+            call.request = as_chat(call.request)
+        model = call.table.models.get(call.request.model)
         if model is not None and model.asleep:
-            table = await self._hold.until_awake(request.model, model.wakes_s)
-        await self._delivery.deliver(request, scope, answer, table)
-        return None
+            call.table = await self._hold.until_awake(call.request.model, model.wakes_s)
+        await self._delivery.deliver(call)
 
 
 def _answer_to(scope: Scope, send: Send) -> Answer:

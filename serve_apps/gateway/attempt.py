@@ -15,6 +15,7 @@ from serve_apps.gateway.backends.relay import Relay
 from serve_apps.gateway.errors import ApiError, Failure, model_unavailable, upstream_timeout
 from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.table import BackendSpec
+from serve_apps.gateway.taken import Taken
 from serve_apps.gateway.wire import Headers, Wire, Wires, locate
 
 SSE = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -31,9 +32,17 @@ class Failed(Exception):
 
 
 async def attempt(
-    wires: Wires, spec: BackendSpec, out: Outgoing, answer: Answer, headers: Headers, timeout_s: float, left_s: float
+    wires: Wires,
+    spec: BackendSpec,
+    out: Outgoing,
+    answer: Answer,
+    taken: Taken,
+    headers: Headers,
+    timeout_s: float,
+    left_s: float,
 ) -> None:
-    """Passes the answer on, with `headers`. `timeout_s` bounds connecting and each silence, `left_s` all of it.
+    """Passes the answer on, with `headers`; `taken` counts what it took. `timeout_s` bounds connecting and each
+    silence, `left_s` all of it.
 
     Raises Failed. Where something was delivered by then, the answer has its error event.
     """
@@ -53,9 +62,9 @@ async def attempt(
         if wire.status != 200:
             raise _refused(spec, wire, await wire.rest())
         if any(name == b"content-type" and b"event-stream" in kind for name, kind in wire.headers):
-            await _relayed(spec, wire, out.relay(), answer, headers)
+            await _relayed(spec, wire, out.relay(taken), answer, headers)
         else:
-            body = _whole(spec, out, await wire.rest())
+            body = _whole(spec, out, await wire.rest(), taken)
             await answer.whole(200, body, [JSON, *headers])
     except TimeoutError:
         raise Failed(Fault(Failure.SILENT, upstream_timeout(spec.name), delivered=answer.started)) from None
@@ -95,7 +104,7 @@ async def _relayed(spec: BackendSpec, wire: Wire, relay: Relay, answer: Answer, 
     raise Failed(Fault(silent, told_client, delivered=answer.started))
 
 
-def _whole(spec: BackendSpec, out: Outgoing, body: bytes) -> bytes:
+def _whole(spec: BackendSpec, out: Outgoing, body: bytes, taken: Taken) -> bytes:
     """The answer as a chat's. Raises Failed for what is no answer, an error with status 200 among it."""
     try:
         document: Any = json.loads(body)
@@ -103,6 +112,8 @@ def _whole(spec: BackendSpec, out: Outgoing, body: bytes) -> bytes:
             raise ValueError("no object")
         if document.get("error"):
             raise Failed(Fault(Failure.FAILED, _error_of(spec, 502, body), 502))
+        taken.answered = len(body)
+        taken.usage = out.usage(told) if isinstance(told := document.get("usage"), dict) else None
         return json.dumps(out.whole(document)).encode() if out.whole else body
     except (ValueError, RecursionError):
         raise _failed(spec, Failure.FAILED, "its answer cannot be read", 502) from None

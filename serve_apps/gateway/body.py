@@ -10,6 +10,7 @@ from serve_apps.gateway.errors import ApiError, invalid_json, invalid_value, req
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 MESSAGES, RESPONSES = "/v1/messages", "/v1/responses"
+COUNTED = b',"stream_options":{"include_usage":true}}'
 PROMPTS = {CHAT: "messages", MESSAGES: "messages", RESPONSES: "input"}
 
 
@@ -22,7 +23,7 @@ class Request:
     """`raw` is forwarded as it came to the same `path`; the engine checks everything that is not named here.
 
     `user` is empty where the request names nobody; `prompt` is what the model shall read, as parsed, whatever it is;
-    `document` is all of `raw`, as parsed.
+    `document` is all of `raw`, as parsed. `shown` is whether the client sees the usage that a stream ends with.
     """
 
     path: str
@@ -31,6 +32,22 @@ class Request:
     user: str
     prompt: Any
     document: dict[str, Any]
+    shown: bool = True
+
+    def counted(self) -> "Request":
+        """The same request, of which the engine tells what it took: of a stream it does so where it is asked to."""
+        document, raw = self.document, self.raw
+        if self.path not in (CHAT, COMPLETIONS) or not document.get("stream"):
+            return self
+        options = document.get("stream_options") or {}
+        if not isinstance(options, dict) or options.get("include_usage"):
+            return self
+        document = {**document, "stream_options": {**options, "include_usage": True}}
+        if "stream_options" in self.document or not (raw.startswith(b"{") and raw.endswith(b"}")):
+            raw = json.dumps(document).encode()
+        else:
+            raw = raw[:-1] + COUNTED  # to write all of it anew costs as much as parsing it did
+        return replace(self, document=document, raw=raw, shown=False)
 
     def named(self, model: str) -> "Request":
         """The same request for another model."""

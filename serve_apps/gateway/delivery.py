@@ -7,17 +7,14 @@ A request that broke off may have begun to generate there; it is sent again beca
 import asyncio
 from time import monotonic
 
-from starlette.types import Scope
-
-from serve_apps.gateway.answer import Answer
-from serve_apps.gateway.body import Request
+from serve_apps.gateway.call import Call
 from serve_apps.gateway.errors import ApiError, Failure
 from serve_apps.gateway.exchange import Exchange
 from serve_apps.gateway.prefix import prefix_draw
 from serve_apps.gateway.replicas import Server, Visit
 from serve_apps.gateway.routes import Routes, sticky_key
 from serve_apps.gateway.shadow import Mirror
-from serve_apps.gateway.table import Affinity, Table
+from serve_apps.gateway.table import Affinity
 
 TRIES = 3
 """How often a request is sent at most; a replica that could not be reached was sent nothing. What makes every engine
@@ -33,14 +30,15 @@ class Delivery:
         self._mirror = mirror
         self._total_s = total_s
 
-    async def deliver(self, request: Request, scope: Scope, answer: Answer, table: Table) -> None:
+    async def deliver(self, call: Call) -> None:
         """Raises ApiError, that of the last try, while nothing was passed on. Raises TimeoutError where a client took
         so long to read its answer that the request's time was over.
         """
         async with asyncio.timeout(self._total_s + GRACE_SECONDS):
-            await self._deliver(request, scope, answer, table)
+            await self._deliver(call)
 
-    async def _deliver(self, request: Request, scope: Scope, answer: Answer, table: Table) -> None:
+    async def _deliver(self, call: Call) -> None:
+        request, scope, table = call.request.counted(), call.scope, call.table
         name, routes, began = request.model, self._routes, monotonic()
         key = near = None
         if (model := table.models.get(name)) is not None:
@@ -65,9 +63,10 @@ class Delivery:
                 task=None if last else asyncio.current_task(),
             )
             try:
-                await self._exchange.answer(visit, request, scope, answer)
+                await self._exchange.answer(visit, request, scope, call.answer, call.taken)
                 break
             except ApiError as error:
+                call.taken.clear()
                 now = monotonic()
                 failed, seconds_left = error.failure, began + self._total_s - now
                 if failed is None or last or seconds_left <= 0 or (failed is Failure.FAILED and failed in failures):

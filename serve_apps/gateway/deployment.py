@@ -19,6 +19,7 @@ DEFAULT_DOORS = {
     "engines": "control.data_plane:read_engines",
     "report": "control.data_plane:write_traffic",
     "wake": "control.data_plane:ask_to_wake",
+    "ledger": "control.data_plane:report_to_ledger",
     "metrics": "control.metrics.page:render",
 }
 DRAIN_SECONDS = 60.0

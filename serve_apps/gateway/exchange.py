@@ -13,6 +13,7 @@ from serve_apps.gateway.proxy import Upstream, read_answer, returned_headers
 from serve_apps.gateway.replicas import Visit
 from serve_apps.gateway.routes import Routes
 from serve_apps.gateway.stream import EventRelay
+from serve_apps.gateway.taken import Taken
 from serve_apps.gateway.wire import Headers, Wire
 
 EVENT_STREAM = b"text/event-stream"
@@ -24,8 +25,8 @@ class Exchange:
         self._routes = routes
         self._figures = figures
 
-    async def answer(self, visit: Visit, request: Request, scope: Scope, answer: Answer) -> None:
-        """Passes the answer of the visited replica on to `answer`.
+    async def answer(self, visit: Visit, request: Request, scope: Scope, answer: Answer, taken: Taken) -> None:
+        """Passes the answer of the visited replica on to `answer`; `taken` counts what it took.
 
         Raises ApiError while nothing was passed on yet; afterwards a stream that fails ends in an error event.
         """
@@ -46,7 +47,7 @@ class Exchange:
                 try:
                     headers = returned_headers(wire.headers) + told
                     if any(name == b"content-type" and kind.startswith(EVENT_STREAM) for name, kind in headers):
-                        outcome = await self._relay(wire, answer, headers, meter, visit)
+                        outcome = await self._relay(wire, answer, headers, meter, visit, request.shown, taken)
                         return
                     body = await read_answer(wire, request.model)
                 finally:
@@ -71,15 +72,18 @@ class Exchange:
             raise
         finally:
             meter.end(outcome)
+        taken.whole(body)
         await answer.whole(200, body, headers)
 
-    async def _relay(self, wire: Wire, answer: Answer, headers: Headers, meter: Meter, visit: Visit) -> Outcome:
+    async def _relay(
+        self, wire: Wire, answer: Answer, headers: Headers, meter: Meter, visit: Visit, shown: bool, taken: Taken
+    ) -> Outcome:
         """The head goes out with the first event: until then another replica may still answer instead."""
         relay = EventRelay()
         broken: Exception | None = None
         try:
             while chunk := await wire.chunk():
-                if ready := relay.feed(chunk):
+                if ready := taken.lines(relay.feed(chunk), shown):
                     meter.chunk()
                     if not answer.started:
                         visit.began()
@@ -87,7 +91,7 @@ class Exchange:
                     await answer.part(ready)
         except (ConnectionError, TimeoutError) as error:
             broken = error
-        last = relay.finish()
+        last = taken.lines(relay.finish(), shown)
         if not answer.started:
             if not relay.whole:
                 raise _never_began(relay, visit.model, broken)
@@ -97,6 +101,7 @@ class Exchange:
         if relay.whole:
             return Outcome.WHOLE
         self._figures.streams_cut += 1
+        taken.cut = True
         return Outcome.FAILED
 
 

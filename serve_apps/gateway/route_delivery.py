@@ -6,33 +6,37 @@ Kept in memory: how each backend is, and whose turn it is, from one table to the
 from __future__ import annotations
 
 import asyncio
-import math
+from collections.abc import Mapping
+from dataclasses import replace
 from random import random
 from time import monotonic, time
 
-from starlette.types import Scope
-
-from serve_apps.gateway.answer import Answer
+from control.price import FREE
+from serve_apps.gateway.accounts.bank import Short
+from serve_apps.gateway.accounts.shortage import after, used_up, why
+from serve_apps.gateway.accounts.teller import Teller
 from serve_apps.gateway.attempt import Failed, attempt
 from serve_apps.gateway.backends.attempts import Again, GiveUp, Limits, Progress, decide
 from serve_apps.gateway.backends.backend import Backend
-from serve_apps.gateway.backends.choice import Chooser
+from serve_apps.gateway.backends.choice import Choice, Chooser
 from serve_apps.gateway.backends.fault import Fault
+from serve_apps.gateway.backends.health import Closed
 from serve_apps.gateway.backends.outgoing import outgoing
-from serve_apps.gateway.body import Request
+from serve_apps.gateway.call import Call
 from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.errors import ApiError, Failure, model_unavailable
 from serve_apps.gateway.secret import Secrets
 from serve_apps.gateway.surface import SurfaceAnswer, as_chat
 from serve_apps.gateway.table import BackendPlace, BackendSpec, Route, Table
-from serve_apps.gateway.wire import Headers, Wires
+from serve_apps.gateway.wire import Wires
 
 
 class RouteDelivery:
-    """`here` answers for the models that are served here."""
+    """`here` answers for the models that are served here; `teller` knows what may be used of backends."""
 
-    def __init__(self, here: Delivery, total_s: float) -> None:
+    def __init__(self, here: Delivery, teller: Teller, total_s: float) -> None:
         self._here = here
+        self._teller = teller
         self._secrets = Secrets()
         self._total_s = total_s
         self._wires = Wires(nearby=False)
@@ -73,22 +77,28 @@ class RouteDelivery:
         self._pools = {(place, size): pool for (place, size), pool in self._pools.items() if place in backends}
         self._specs = specs
 
-    async def deliver(self, route: Route, request: Request, scope: Scope, answer: Answer, table: Table) -> None:
+    async def deliver(self, call: Call, route: Route) -> None:
         """Raises ApiError, of all that was tried what tells the client most, while nothing was passed on."""
-        if request.document.get("stream") and not route.streaming:
+        if call.request.document.get("stream") and not route.streaming:
             raise ApiError(400, "unsupported", f"The route '{route.name}' does not stream.", param="stream")
-        began = monotonic()
-        choice = self._choosers[route.path, route.model].choose(began)
-        order, here, specs = list(choice.order), 0, self._specs[route.path, route.model]
-        if not order:
-            raise _nobody(request.model, choice.words, choice.until - began)
+        began, attempts, specs = monotonic(), call.attempts, self._specs[route.path, route.model]
+        barred = self._teller.barred(call, specs)
+        choice = self._choosers[route.path, route.model].choose(began, barred)
+        order, here = list(choice.order), 0
+        if choice.words:
+            attempts.append(choice.words)
         limits, left_s = Limits(route.retries, self._total_s), self._total_s
         faults: list[Fault] = []
-        attempts: list[str] = [choice.words] if choice.words else []
-        while True:
+        while order:
             backend = order[0]
-            spec = specs[backend]
-            fault = await self._try(backend, spec, route, request, scope, answer, table, attempts, left_s)
+            try:
+                fault = await self._try(call, route, backend, specs[backend], left_s)
+            except Short as short:
+                attempts.append(f"{backend.name}: {why(short)}")
+                del order[0]
+                here = 0
+                barred = {**barred, backend: Closed(why(short), began + short.wait_s)}
+                continue
             if fault is None:
                 return
             attempts.append(f"{backend.name} {fault.words}")
@@ -100,6 +110,7 @@ class RouteDelivery:
             step = decide(Progress(faults, here, len(order) - 1, closed_s, now - began), limits, random())
             if isinstance(step, GiveUp):
                 if fault.delivered:
+                    call.taken.cut = True
                     return  # the stream has its error event
                 step.error.headers += (_told(attempts),)
                 raise step.error
@@ -109,51 +120,52 @@ class RouteDelivery:
             else:
                 del order[0]
                 here = 0
+        if faults:
+            raise faults[-1].error
+        raise _nobody(call.request.model, "; ".join(attempts), choice, barred, began)
 
-    async def _try(
-        self,
-        backend: Backend,
-        spec: BackendSpec,
-        route: Route,
-        request: Request,
-        scope: Scope,
-        answer: Answer,
-        table: Table,
-        attempts: list[str],
-        left_s: float,
-    ) -> Fault | None:
-        """None where it was answered; else what went wrong, which the backend's health has taken in."""
+    async def _try(self, call: Call, route: Route, backend: Backend, spec: BackendSpec, left_s: float) -> Fault | None:
+        """None where it was answered; else what went wrong, which the backend's health has taken in. Raises Short where
+        the backend may not be used so much.
+        """
+        reserved = await self._teller.at(call, route, spec)
         began = monotonic()
         period = backend.begin(began)
         if period is None:
+            if reserved:
+                reserved.settle({})
             return Fault(Failure.UNREACHED, model_unavailable(spec.name, "it is left alone for now"))
-        headers = [(b"x-biplane-backend", spec.name.encode())]
-        if attempts:
-            headers.append(_told(attempts))
+        call.backend, call.price = spec.name, spec.price or FREE
         try:
             if spec.url:
-                await self._ask(spec, route, request, answer, headers, left_s)
+                await self._ask(call, route, spec, left_s)
             else:
-                await self._ask_here(spec, request, scope, answer, table)
+                await self._ask_here(call, spec)
         except Failed as failed:
             fault, now = failed.fault, monotonic()
             waited = 1000 * (now - began) if fault.failure is Failure.SILENT else None
             backend.failed(period, fault, now, random(), waited)
+            if not fault.delivered:
+                call.taken.clear()
             return fault
         except BaseException:
             backend.left(period, monotonic())
             raise
+        finally:
+            if reserved:
+                self._teller.pay(call, reserved)
         backend.answered(period, monotonic(), 1000 * (monotonic() - began))
         return None
 
-    async def _ask(
-        self, spec: BackendSpec, route: Route, request: Request, answer: Answer, headers: Headers, left_s: float
-    ) -> None:
-        if why := self._secrets.why_not(spec):
-            raise Failed(Fault(Failure.FAILED, model_unavailable(spec.name, why), 401))
-        out = outgoing(request, spec, self._secrets.of(spec), int(time()))
-        if isinstance(answer, SurfaceAnswer):
-            answer.expect(request, native=out.native)
+    async def _ask(self, call: Call, route: Route, spec: BackendSpec, left_s: float) -> None:
+        if reason := self._secrets.why_not(spec):
+            raise Failed(Fault(Failure.FAILED, model_unavailable(spec.name, reason), 401))
+        out = outgoing(call.request, spec, self._secrets.of(spec), int(time()))
+        if isinstance(call.answer, SurfaceAnswer):
+            call.answer.expect(call.request, native=out.native)
+        headers = [(b"x-biplane-backend", spec.name.encode())]
+        if call.attempts:
+            headers.append(_told(call.attempts))
         pool = self._pools.setdefault((spec.place, route.pool_size), asyncio.Semaphore(route.pool_size))
         try:
             async with asyncio.timeout(min(route.timeout_s, left_s)):
@@ -162,15 +174,15 @@ class RouteDelivery:
             error = model_unavailable(spec.name, f"all {route.pool_size} connections to it are in use")
             raise Failed(Fault(Failure.FAILED, error, 429)) from None
         try:
-            await attempt(self._wires, spec, out, answer, headers, route.timeout_s, left_s)
+            await attempt(self._wires, spec, out, call.answer, call.taken, headers, route.timeout_s, left_s)
         finally:
             pool.release()
 
-    async def _ask_here(self, spec: BackendSpec, request: Request, scope: Scope, answer: Answer, table: Table) -> None:
-        if isinstance(answer, SurfaceAnswer):
-            answer.expect(request, native=False)
+    async def _ask_here(self, call: Call, spec: BackendSpec) -> None:
+        if isinstance(call.answer, SurfaceAnswer):
+            call.answer.expect(call.request, native=False)
         try:
-            await self._here.deliver(as_chat(request).named(spec.model), scope, answer, table)
+            await self._here.deliver(replace(call, request=as_chat(call.request).named(spec.model)))
         except ApiError as error:
             raise Failed(Fault(error.failure or Failure.FAILED, error, error.status)) from None
 
@@ -179,8 +191,12 @@ def _told(attempts: list[str]) -> tuple[bytes, bytes]:
     return b"x-biplane-attempts", "; ".join(attempts).encode("ascii", "replace")
 
 
-def _nobody(model: str, words: str, seconds: float) -> ApiError:
+def _nobody(model: str, words: str, choice: Choice, barred: Mapping[Backend, Closed], now: float) -> ApiError:
+    """Nobody may be asked: 429 where that is for what was used, 503 where backends are not well."""
+    until = min((closed.until for closed in barred.values()), default=choice.until)
+    wait_s = min(60.0, max(1.0, until - now))
+    if barred and all(remark.backend in barred for remark in choice.remarks):
+        return used_up(model, words, wait_s)
     error = model_unavailable(model, words)
-    wait = min(60, max(1, math.ceil(seconds))) if math.isfinite(seconds) else 60
-    error.headers = ((b"retry-after", b"%d" % wait),)
+    error.headers = after(wait_s)
     return error

@@ -15,6 +15,7 @@ from serve_apps.gateway.exchange import Exchange
 from serve_apps.gateway.figures import Figures
 from serve_apps.gateway.replicas import Visit
 from serve_apps.gateway.routes import Target
+from serve_apps.gateway.taken import Taken
 
 IN_FLIGHT = 32
 
@@ -37,7 +38,9 @@ class Mirror:
         server = shadow.server
         visit = Visit(server, shadow.slot.arm, server.url, request.model, mirrored=True)
         try:
-            await self._exchange.answer(visit, request, scope, Answer(_nobody, head_only=False, request_id=b""))
+            await self._exchange.answer(
+                visit, request, scope, Answer(_nobody, head_only=False, request_id=b""), Taken()
+            )
         except ApiError:
             return  # counted where it was met
 

@@ -161,13 +161,16 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`models` by served name; `routes` by path and model, which is None in one for any model."""
+    """`models` by served name; `routes` by path and model, which is None in one for any model. The gateway has so many
+    `replicas`.
+    """
 
     version: int
     models: dict[str, Model]
     max_body_bytes: int
     routes: dict[tuple[str, str | None], Route] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
+    replicas: int = 1
 
 
 def parse_table(raw: bytes) -> Table:
@@ -177,7 +180,7 @@ def parse_table(raw: bytes) -> Table:
     max_body_bytes = int(document.get("max_body_bytes", DEFAULT_MAX_BODY_BYTES))
     routes = {(route.path, route.model): route for route in map(_route, document.get("routes", ()))}
     limits = tuple(_limit(told) for told in document.get("limits", ()))
-    return Table(int(document["version"]), models, max_body_bytes, routes, limits)
+    return Table(int(document["version"]), models, max_body_bytes, routes, limits, int(document.get("replicas", 1)))
 
 
 def _route(told: dict[str, Any]) -> Route:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from control.accounts import LEASE_SECONDS, Counts, Reply, Report, Settled, Took, Usage, Window
 from serve_apps.gateway.accounts.purse import PERIOD_SECONDS, Part, Purse
 
-Door = Callable[[Report], Reply]
+Ledger = Callable[[Report], Reply]
 """Asks the ledger. It may block and may fail: it is called in a thread."""
 AWAY_SECONDS = 1.0
 """A ledger that has not answered for so long is away: nobody waits for it any more."""
@@ -76,7 +76,7 @@ class Waiter:
 class Bank:
     """`run` has to run for others than those that are charged nothing."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Ledger) -> None:
         self.replicas = 1
         self.touched: set[Purse] = set()
         self._door = door

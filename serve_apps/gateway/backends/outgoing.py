@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from serve_apps.gateway.backends.relay import ChatRelay, EventsRelay, NativeRelay, Relay
 from serve_apps.gateway.body import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, Request
@@ -13,9 +14,11 @@ from serve_apps.gateway.dialects.chat_extensions import without_extensions
 from serve_apps.gateway.dialects.chat_response import chat_response
 from serve_apps.gateway.dialects.completions import completions_chat_request, text_completion
 from serve_apps.gateway.dialects.reading import Json
+from serve_apps.gateway.dialects.usage import Usage
 from serve_apps.gateway.errors import ApiError
 from serve_apps.gateway.surface import as_chat
 from serve_apps.gateway.table import BackendSpec
+from serve_apps.gateway.taken import Taken
 
 ANTHROPIC_VERSION = b"2023-06-01"
 MOST_TOKENS = 4096
@@ -25,15 +28,17 @@ MOST_TOKENS = 4096
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """`body` goes to `path` with `headers`. `relay` makes a chat's stream of the backend's, `whole` a chat's answer of
-    its whole one; with `native` both stay as they are: the client speaks the backend's own API.
+    its whole one; with `native` both stay as they are: the client speaks the backend's own API. `usage` reads
+    what the backend says that it took.
     """
 
     path: str
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...]
-    relay: Callable[[], Relay]
+    relay: Callable[[Taken], Relay]
     whole: Callable[[Json], Json] | None = None
     native: bool = False
+    usage: Callable[[Any], Usage] = Usage.of_chat
 
 
 def outgoing(request: Request, spec: BackendSpec, key: str, created: int) -> Outgoing:
@@ -44,17 +49,17 @@ def outgoing(request: Request, spec: BackendSpec, key: str, created: int) -> Out
     if spec.dialect == "anthropic":
         return _to_anthropic(request, spec, key, created)
     headers = ((b"authorization", b"Bearer " + key.encode()),) if key else ()
-    chat = as_chat(request)
+    chat = as_chat(request).counted()
     document = chat.document if chat.path == EMBEDDINGS else without_extensions(chat.document)
     body = json.dumps({**document, "model": spec.model}).encode()
-    return Outgoing(chat.path, body, headers, ChatRelay)
+    return Outgoing(chat.path, body, headers, lambda taken: ChatRelay(taken, shown=chat.shown))
 
 
 def _to_anthropic(request: Request, spec: BackendSpec, key: str, created: int) -> Outgoing:
     headers = ((b"x-api-key", key.encode()), (b"anthropic-version", ANTHROPIC_VERSION))
     if request.path == MESSAGES:
         body = json.dumps({**request.document, "model": spec.model}).encode()
-        return Outgoing(MESSAGES, body, headers, NativeRelay, native=True)
+        return Outgoing(MESSAGES, body, headers, NativeRelay, native=True, usage=Usage.of_anthropic)
     if request.path == EMBEDDINGS:
         raise ApiError(400, "unsupported", f"{spec.provider} has no embeddings.", param="model")
     text = request.path == COMPLETIONS
@@ -67,5 +72,10 @@ def _to_anthropic(request: Request, spec: BackendSpec, key: str, created: int) -
 
     counted = bool((chat.get("stream_options") or {}).get("include_usage")) or request.path not in (CHAT, COMPLETIONS)
     return Outgoing(
-        MESSAGES, json.dumps(told).encode(), headers, lambda: EventsRelay(created, text=text, counted=counted), whole
+        MESSAGES,
+        json.dumps(told).encode(),
+        headers,
+        lambda taken: EventsRelay(taken, created, text=text, counted=counted),
+        whole,
+        usage=Usage.of_anthropic,
     )

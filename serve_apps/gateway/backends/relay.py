@@ -14,7 +14,9 @@ from serve_apps.gateway.dialects.completions import text_chunks
 from serve_apps.gateway.dialects.error_object import anthropic_error, status_of
 from serve_apps.gateway.dialects.reading import Json
 from serve_apps.gateway.dialects.sse import DONE, DONE_EVENT, MOST_EVENT_BYTES, EventSplitter, plain_event
+from serve_apps.gateway.dialects.usage import Usage
 from serve_apps.gateway.stream import STREAM_CUT, EventRelay
+from serve_apps.gateway.taken import Taken
 
 REAL = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal", "function_call", "audio")
 
@@ -38,9 +40,10 @@ class Relay(Protocol):
 
 
 class ChatRelay:
-    """OpenAI's chunks, byte for byte."""
+    """OpenAI's chunks, byte for byte but for a usage that is not `shown`."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Taken, *, shown: bool) -> None:
+        self._taken, self._shown = taken, shown
         self.began = self.whole = False
         self.told: tuple[int, bytes] | None = None
         self._events = EventRelay()
@@ -49,10 +52,10 @@ class ChatRelay:
     def feed(self, chunk: bytes) -> bytes:
         if not self.began:
             self.began = any(_is_real(event.data) for event in self._looking.feed(chunk))
-        return self._events.feed(chunk)
+        return self._taken.lines(self._events.feed(chunk), self._shown)
 
     def finish(self) -> bytes:
-        last = self._events.finish()
+        last = self._taken.lines(self._events.finish(), self._shown)
         self.whole, self.told = self._events.whole, self._events.told()
         return last
 
@@ -60,7 +63,8 @@ class ChatRelay:
 class EventsRelay:
     """Anthropic's events as chunks of a chat, or of a `text` completion; with their usage where it is `counted`."""
 
-    def __init__(self, created: int, *, text: bool, counted: bool) -> None:
+    def __init__(self, taken: Taken, created: int, *, text: bool, counted: bool) -> None:
+        self._taken = taken
         self.whole = False
         self.told: tuple[int, bytes] | None = None
         self._chunks = ChatChunks(created)
@@ -81,6 +85,8 @@ class EventsRelay:
         if self._chunks.failed and self.told is None:
             error = next(one for one in found if one.get("error"))
             self.told = status_of(error), json.dumps(error).encode()
+        self._taken.events += len(found)
+        self._taken.usage = self._chunks.usage
         return b"".join(plain_event(one) for one in found if self._counted or one.get("choices") or one.get("error"))
 
     def finish(self) -> bytes:
@@ -93,21 +99,34 @@ class EventsRelay:
 class NativeRelay:
     """Anthropic's events for a client of Anthropic's, byte for byte."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Taken) -> None:
         self.began = self.whole = False
         self.told: tuple[int, bytes] | None = None
         self._splitter = EventSplitter(MOST_EVENT_BYTES)
+        self._taken = taken
+        self._usage: Json = {}
 
     def feed(self, chunk: bytes) -> bytes:
         out = []
         for event in self._splitter.feed(chunk):
             name = event.name or str(json.loads(event.data).get("type"))
+            self._taken.events += name == "content_block_delta"
+            if name in ("message_start", "message_delta"):
+                self._count(json.loads(event.data))
             self.began = self.began or name in ("content_block_delta", "message_delta")
             self.whole = self.whole or name == "message_stop"
             if name == "error" and self.told is None:
                 self.told = status_of(json.loads(event.data)), event.data
             out.append(b"event: " + name.encode() + b"\ndata: " + event.data + b"\n\n")
         return b"".join(out)
+
+    def _count(self, event: Json) -> None:
+        """What is said last of each figure holds."""
+        message = event.get("message", event)
+        told = message.get("usage") if isinstance(message, dict) else None
+        if isinstance(told, dict):
+            self._usage |= {name: figure for name, figure in told.items() if figure is not None}
+            self._taken.usage = Usage.of_anthropic(self._usage)
 
     def finish(self) -> bytes:
         if self.whole or self.told:

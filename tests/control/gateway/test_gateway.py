@@ -28,7 +28,7 @@ EMPTY = Snapshot({}, None, app=AppState.RUNNING, arguments=ARGUMENTS)
 def test_the_first_table_is_published_even_when_it_is_empty() -> None:
     (record,) = decide(EMPTY).records
     assert isinstance(record, PutSpec)
-    assert record.spec == {"models": {}, "routes": [], "limits": []}
+    assert record.spec == {"models": {}, "routes": [], "limits": [], "replicas": 2}
     assert record.reason == "routes to no model"
 
 
@@ -50,6 +50,7 @@ def test_it_has_the_arms_of_each_model_that_serves_and_nothing_of_any_key() -> N
         },
         "routes": [],
         "limits": [],
+        "replicas": 2,
     }
     assert record.reason == "routes to chat"
 

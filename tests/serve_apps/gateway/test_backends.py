@@ -247,7 +247,7 @@ def test_what_is_known_of_a_backend_outlives_a_change_of_its_weight_price_and_li
         async with routed(refusing(500), answer_json, retries=1) as (it, (one, two)):
             for _ in range(5):
                 assert (await ask(it))[0] == 200
-            changed = {"price": [1, 1, 1, 1], "tokens_per_minute": 100_000, "cost_per_day": 5}
+            changed = {"price": [1, 1, 1, 1], "tokens_per_minute": 100_000, "cost_per_day": 5 * 10**9}
             failing = {**backend("openai", one.url, weight=3), **changed}
             await publish(it, failing, backend("local-vllm", two.url, weight=0), retries=1)
             assert "breaker open" in (await ask(it))[2]["x-biplane-attempts"]

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,9 @@ import aiohttp
 import uvicorn
 from aiohttp import web
 
+from control.accounts import Reply, Report
 from control.engine_report import EngineReport
+from control.gateway.ledger.book import Book
 from control.traffic import Traffic, parse
 from serve_apps.gateway.app import Doors, Gateway
 from serve_apps.gateway.keys import Stamp, StoredKey
@@ -91,9 +94,11 @@ class Published:
     keys: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     revision: int = 0
     _heard: dict[str, float] = field(default_factory=dict)
+    book: Book = field(default_factory=Book)
+    reports: list[Report] = field(default_factory=list)
 
     def doors(self) -> Doors:
-        return Doors(self.read, self.read_keys, self.read_engines, self.report, self.wake, self.render)
+        return Doors(self.read, self.read_keys, self.read_engines, self.report, self.wake, self.render, self.lend)
 
     def report(self, replica: str, body: dict[str, Any]) -> None:
         self._require()
@@ -129,6 +134,12 @@ class Published:
         self.rendered += 1
         self._require()
         return b"biplane_up %d\n" % self.rendered
+
+    def lend(self, report: Report) -> Reply:
+        """As the ledger, without a store."""
+        self._require()
+        self.reports.append(report)
+        return self.book.take(report, time.time())
 
     def _require(self) -> None:
         if self.broken:
