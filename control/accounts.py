@@ -39,13 +39,16 @@ class Window(Enum):
 
 
 class Ask(NamedTuple):
-    """`need` units for requests that wait, of which the first wants `first`; and `ahead` for those to come."""
+    """`need` units for requests that wait, beside the `held` ones; the first of them wants `first` in all. And `ahead`
+    for those to come.
+    """
 
     account: str
     window: Window
     capacity: int
     need: int
     first: int
+    held: int
     ahead: int
 
 

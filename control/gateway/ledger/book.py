@@ -144,7 +144,7 @@ def _wait(account: Account, ask: Ask, now: float) -> float:
     """Until the first request's need is met, if all that is lent is spent; inf where it never can be."""
     if ask.first > ask.capacity:
         return math.inf
-    over = account.held + ask.first - ask.capacity
+    over = account.held + ask.first - ask.held - ask.capacity
     for (slot, _), line in account.lines.items():
         if over <= 0:
             break

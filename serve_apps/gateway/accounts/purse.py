@@ -166,12 +166,7 @@ class Purse:
         if not need and ahead <= 0:
             return None
         return Ask(
-            self.account,
-            self.window,
-            self.capacity,
-            max(0, need - self.units),
-            max(0, first - self.units),
-            max(0, ahead),
+            self.account, self.window, self.capacity, max(0, need - self.units), first, self.units, max(0, ahead)
         )
 
     @property

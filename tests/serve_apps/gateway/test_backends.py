@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from time import perf_counter
 from typing import Any
@@ -91,11 +91,13 @@ def backend(provider_name: str, url: str, weight: int = 1, **secret: str) -> dic
     return {**told, "url": url, "secret": secret}
 
 
-async def publish(it: World, *backends: dict[str, Any], path: str = CHAT, **changes: Any) -> None:
+async def publish(
+    it: World, *backends: dict[str, Any], path: str = CHAT, limits: Sequence[dict[str, Any]] = (), **changes: Any
+) -> None:
     route = {"name": "any", "path": path, "model": None, "backends": list(backends), "chain": [], "triggers": []}
     settings = {"pool_size": 10, "timeout_s": 0.5, "retries": 2, "streaming": True}
     it.version += 1
-    it.publish(version=it.version, routes=[{**route, **settings, **changes}])
+    it.publish(version=it.version, routes=[{**route, **settings, **changes}], limits=list(limits))
     await it.read_again()
 
 
