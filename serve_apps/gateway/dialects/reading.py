@@ -1,5 +1,6 @@
 """Reads what a client sent, every refusal an ApiError 400 that names the parameter, and what a backend said."""
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -61,3 +62,21 @@ def said_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{type(value).__name__} where text belongs")
     return value
+
+
+def said_object(data: bytes) -> Json:
+    """The object that a backend's event has as JSON. What is no UTF-8 in it is replaced, as the standard of events has
+    it. Raises ValueError where it is none.
+    """
+    try:
+        found = json.loads(data.decode(errors="replace"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{type(found).__name__} where an object belongs")
+    return found
+
+
+def said_fields(value: Any) -> Json:
+    """Of what a backend may leave out or get wrong: none where it is no object."""
+    return value if isinstance(value, dict) else {}
