@@ -71,7 +71,10 @@ class Exchange:
             raise
         finally:
             meter.end(outcome)
-        await answer.whole(200, body, headers)
+        try:
+            await answer.whole(200, body, headers)
+        except ValueError:
+            raise model_unavailable(request.model, "its answer cannot be read") from None
 
     async def _relay(self, wire: Wire, answer: Answer, headers: Headers, meter: Meter, visit: Visit) -> Outcome:
         """The head goes out with the first event: until then another replica may still answer instead."""
@@ -85,7 +88,7 @@ class Exchange:
                         visit.began()
                         await answer.start(200, headers)
                     await answer.part(ready)
-        except (ConnectionError, TimeoutError) as error:
+        except (ConnectionError, TimeoutError, ValueError) as error:
             broken = error
         last = relay.finish()
         if not answer.started:

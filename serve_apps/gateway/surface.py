@@ -16,7 +16,7 @@ from serve_apps.gateway.dialects.anthropic_events import AnthropicEvents
 from serve_apps.gateway.dialects.anthropic_response import anthropic_response
 from serve_apps.gateway.dialects.chat_request import chat_request
 from serve_apps.gateway.dialects.error_object import anthropic_error
-from serve_apps.gateway.dialects.reading import Json
+from serve_apps.gateway.dialects.reading import Json, said_object
 from serve_apps.gateway.dialects.responses_events import ResponsesEvents
 from serve_apps.gateway.dialects.responses_object import response_object
 from serve_apps.gateway.dialects.responses_request import responses_chat_request
@@ -80,14 +80,16 @@ class SurfaceAnswer(Answer):
 
     async def error(self, error: ApiError) -> None:
         told = self._surface.fail(json.loads(error.body()), error.status)
-        await self._whole(error.status, told, [JSON, *error.headers])
+        await self._whole(error.status, json.dumps(told).encode(), [JSON, *error.headers])
 
     async def whole(self, status: int, body: bytes, headers: Headers) -> None:
         """Raises ValueError where the engine's answer is not a chat's."""
-        told = json.loads(body)
-        await self._whole(
-            status, told if self._native else self._surface.tell(self._request, told, self._made_id), headers
-        )
+        if not self._native:
+            try:
+                body = json.dumps(self._surface.tell(self._request, json.loads(body), self._made_id)).encode()
+            except RecursionError:
+                raise ValueError("it is nested too deeply") from None
+        await self._whole(status, body, headers)
 
     async def part(self, body: bytes, last: bool = False) -> None:
         if self._streams:
@@ -95,14 +97,14 @@ class SurfaceAnswer(Answer):
         if body or last:
             await super().part(body, last)
 
-    async def _whole(self, status: int, document: Json, headers: Headers) -> None:
+    async def _whole(self, status: int, body: bytes, headers: Headers) -> None:
         self._streams = False
-        await super().whole(status, json.dumps(document).encode(), headers)
+        await super().whole(status, body, headers)
 
     def _translated(self, body: bytes, last: bool) -> bytes:
         if self._stream is None:
             self._stream = self._surface.stream(self._request, self._made_id)
         events: list[Json] = []
         for event in self._splitter.feed(body) + (self._splitter.finish() if last else []):
-            events += self._stream.done() if event.data == DONE else self._stream.feed(json.loads(event.data))
+            events += self._stream.done() if event.data == DONE else self._stream.feed(said_object(event.data))
         return b"".join(map(named_event, events))

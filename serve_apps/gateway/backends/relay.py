@@ -7,12 +7,12 @@ an honest end, as in `serve_apps/gateway/stream.py`.
 from __future__ import annotations
 
 import json
-from typing import Any, Protocol
+from typing import Protocol
 
 from serve_apps.gateway.dialects.chat_chunks import ChatChunks
 from serve_apps.gateway.dialects.completions import text_chunks
 from serve_apps.gateway.dialects.error_object import anthropic_error, status_of
-from serve_apps.gateway.dialects.reading import Json
+from serve_apps.gateway.dialects.reading import Json, said_object, said_text
 from serve_apps.gateway.dialects.sse import DONE, DONE_EVENT, MOST_EVENT_BYTES, EventSplitter, plain_event
 from serve_apps.gateway.stream import STREAM_CUT, EventRelay
 
@@ -47,8 +47,8 @@ class ChatRelay:
         self._looking = EventSplitter(MOST_EVENT_BYTES)
 
     def feed(self, chunk: bytes) -> bytes:
-        if not self.began:
-            self.began = any(_is_real(event.data) for event in self._looking.feed(chunk))
+        for event in () if self.began else self._looking.feed(chunk):
+            self.began = self.began or _is_real(event.data)
         return self._events.feed(chunk)
 
     def finish(self) -> bytes:
@@ -75,7 +75,7 @@ class EventsRelay:
         found = [
             one
             for event in self._splitter.feed(chunk)
-            for told in self._chunks.feed(json.loads(event.data))
+            for told in self._chunks.feed(said_object(event.data))
             for one in (text_chunks(told) if self._text else [told])
         ]
         if self._chunks.failed and self.told is None:
@@ -101,12 +101,15 @@ class NativeRelay:
     def feed(self, chunk: bytes) -> bytes:
         out = []
         for event in self._splitter.feed(chunk):
-            name = event.name or str(json.loads(event.data).get("type"))
+            if self.whole or self.told:
+                break
+            name = event.name if self.began and event.name else said_text(said_object(event.data).get("type"))
             self.began = self.began or name in ("content_block_delta", "message_delta")
-            self.whole = self.whole or name == "message_stop"
-            if name == "error" and self.told is None:
-                self.told = status_of(json.loads(event.data)), event.data
-            out.append(b"event: " + name.encode() + b"\ndata: " + event.data + b"\n\n")
+            self.whole = name == "message_stop"
+            if name == "error":
+                self.told = status_of(said_object(event.data)), event.data
+            data = event.data.decode(errors="replace").replace("\n", "\ndata: ")
+            out.append(f"event: {name}\ndata: {data}\n\n".encode())
         return b"".join(out)
 
     def finish(self) -> bytes:
@@ -117,14 +120,16 @@ class NativeRelay:
 
 
 def _is_real(data: bytes) -> bool:
-    """Whether an event of a chat or a completion has something of an answer, or ends it."""
+    """Whether an event of a chat or a completion has something of an answer, or ends it. Raises ValueError where it is
+    none.
+    """
     if data == DONE:
         return True
+    choices = said_object(data).get("choices") or ()
     try:
-        choices: Any = json.loads(data).get("choices") or ()
         return any(_says(choice) for choice in choices)
-    except (ValueError, AttributeError, TypeError):
-        return False
+    except (AttributeError, TypeError):
+        raise ValueError("its choices cannot be read") from None
 
 
 def _says(choice: Json) -> bool:
