@@ -89,7 +89,7 @@ async def _relayed(
     """What comes before the first real content waits for it: until then another backend may answer instead. Pings and
     comments before it are no content, however many: it comes before `first_until` on the loop's clock, or is late.
     """
-    held, trouble, failure = b"", "its stream has no end", Failure.BROKEN
+    held, trouble, failure, readable = b"", "its stream has no end", Failure.BROKEN, True
     try:
         async with asyncio.timeout_at(first_until) as first:
             while chunk := await wire.chunk():
@@ -104,14 +104,19 @@ async def _relayed(
                     raise ValueError("too much before its first content")
     except TimeoutError:
         failure = Failure.SILENT
-    except (ConnectionError, ValueError) as error:
+    except ConnectionError as error:
         trouble = f"it broke off: {error}"
+    except ValueError as error:
+        trouble, readable = f"it cannot be read: {error}", False
     last = held + relay.finish()
     if relay.whole or answer.started:
         if not answer.started:
             await answer.start(200, [SSE, *headers])
-        await answer.part(last, last=True)
-    if relay.whole:
+        try:
+            await answer.part(last, last=True)
+        except ValueError as error:
+            raise Failed(Fault(Failure.BROKEN, STREAM_CUT, delivered=True)) from error
+    if relay.whole and readable:
         return
     if relay.told is not None:
         status, told = relay.told

@@ -35,7 +35,7 @@ class Request:
     def named(self, model: str) -> "Request":
         """The same request for another model."""
         document = {**self.document, "model": model}
-        return replace(self, model=model, document=document, raw=json.dumps(document).encode())
+        return replace(self, model=model, document=document, raw=written(document))
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
@@ -75,3 +75,11 @@ def parse_request(path: str, raw: bytes) -> Request:
         raise invalid_value("messages", "an array", document.get("messages"))
     prompt = document.get(PROMPTS.get(path, "prompt"))
     return Request(path, raw, model, user if isinstance(user, str) else "", prompt, document)
+
+
+def written(document: dict[str, Any]) -> bytes:
+    """As JSON. Raises ApiError 400 for what is nested so deeply that it could be read but not written."""
+    try:
+        return json.dumps(document).encode()
+    except RecursionError:
+        raise invalid_json("it is nested too deeply") from None

@@ -96,8 +96,11 @@ class Exchange:
                 raise _never_began(relay, visit.model, broken)
             visit.began()
             await answer.start(200, headers)
-        await answer.part(last, last=True)
-        if relay.whole:
+        try:
+            await answer.part(last, last=True)
+        except ValueError as error:
+            broken = error  # of which the client has an event
+        if relay.whole and not isinstance(broken, ValueError):
             return Outcome.WHOLE
         self._figures.streams_cut += 1
         return Outcome.FAILED

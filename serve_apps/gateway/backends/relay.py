@@ -12,7 +12,7 @@ from typing import Protocol
 from serve_apps.gateway.dialects.chat_chunks import ChatChunks
 from serve_apps.gateway.dialects.completions import text_chunks
 from serve_apps.gateway.dialects.error_object import anthropic_error, status_of
-from serve_apps.gateway.dialects.reading import Json, said_object, said_text
+from serve_apps.gateway.dialects.reading import Json, said_object
 from serve_apps.gateway.dialects.sse import DONE, DONE_EVENT, MOST_EVENT_BYTES, EventSplitter, plain_event
 from serve_apps.gateway.stream import STREAM_CUT, EventRelay
 
@@ -75,6 +75,7 @@ class EventsRelay:
         found = [
             one
             for event in self._splitter.feed(chunk)
+            if not self._chunks.ended
             for told in self._chunks.feed(said_object(event.data))
             for one in (text_chunks(told) if self._text else [told])
         ]
@@ -103,7 +104,7 @@ class NativeRelay:
         for event in self._splitter.feed(chunk):
             if self.whole or self.told:
                 break
-            name = event.name if self.began and event.name else said_text(said_object(event.data).get("type"))
+            name = event.name if self.began and event.name else _kind(event.data)
             self.began = self.began or name in ("content_block_delta", "message_delta")
             self.whole = name == "message_stop"
             if name == "error":
@@ -117,6 +118,14 @@ class NativeRelay:
             return b""
         cut = anthropic_error(json.loads(STREAM_CUT.body()), STREAM_CUT.status)
         return b"event: error\ndata: " + json.dumps(cut).encode() + b"\n\n"
+
+
+def _kind(data: bytes) -> str:
+    """What an event of Anthropic's calls itself. Raises ValueError where it is none."""
+    kind = said_object(data).get("type")
+    if not isinstance(kind, str) or not kind.isidentifier():
+        raise ValueError("an event without a type")
+    return kind
 
 
 def _is_real(data: bytes) -> bool:
