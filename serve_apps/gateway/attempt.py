@@ -130,7 +130,7 @@ async def _relayed(
 def _whole(spec: BackendSpec, out: Outgoing, body: bytes) -> bytes:
     """The answer as a chat's. Raises ValueError for what is no answer, Failed for an error that has status 200."""
     try:
-        document: Any = json.loads(body)
+        document: Any = json.loads(body.decode())
         if not isinstance(document, dict):
             raise ValueError("no object")
         if document.get("error"):

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.types import Receive, Scope
 
 from serve_apps.gateway.errors import ApiError, invalid_json, invalid_value, request_too_large
+from serve_apps.gateway.nesting import loaded
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 MESSAGES, RESPONSES = "/v1/messages", "/v1/responses"
@@ -35,7 +36,7 @@ class Request:
     def named(self, model: str) -> "Request":
         """The same request for another model."""
         document = {**self.document, "model": model}
-        return replace(self, model=model, document=document, raw=written(document))
+        return replace(self, model=model, document=document, raw=json.dumps(document).encode())
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
@@ -63,8 +64,8 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 def parse_request(path: str, raw: bytes) -> Request:
     """Raises ApiError 400 naming the parameter."""
     try:
-        document: Any = json.loads(raw)
-    except (ValueError, RecursionError) as error:
+        document = loaded(raw)
+    except ValueError as error:
         raise invalid_json(str(error)) from None
     if not isinstance(document, dict):
         raise ApiError(400, "invalid_value", "The request body must be a JSON object.")
@@ -75,11 +76,3 @@ def parse_request(path: str, raw: bytes) -> Request:
         raise invalid_value("messages", "an array", document.get("messages"))
     prompt = document.get(PROMPTS.get(path, "prompt"))
     return Request(path, raw, model, user if isinstance(user, str) else "", prompt, document)
-
-
-def written(document: dict[str, Any]) -> bytes:
-    """As JSON. Raises ApiError 400 for what is nested so deeply that it could be read but not written."""
-    try:
-        return json.dumps(document).encode()
-    except RecursionError:
-        raise invalid_json("it is nested too deeply") from None

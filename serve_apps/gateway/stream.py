@@ -58,7 +58,8 @@ class EventRelay:
         if self._error:
             return self._held + b"\n\n"
         rest = b"".join(self._partial)
-        if _ends(rest if DATA in rest else self._last_lines):  # whatever became of the connection after it
+        rest = rest if DATA in rest else b""
+        if _ends(rest or self._last_lines):  # whatever became of the connection after it
             self.whole = True
             return rest
         return b"\n\ndata: " + STREAM_CUT.body() + b"\n\n"

@@ -11,7 +11,7 @@ from typing import Protocol
 from starlette.types import Send
 
 from serve_apps.gateway.answer import JSON, Answer
-from serve_apps.gateway.body import CHAT, MESSAGES, RESPONSES, Request, parse_request, written
+from serve_apps.gateway.body import CHAT, MESSAGES, RESPONSES, Request, parse_request
 from serve_apps.gateway.dialects.anthropic_events import AnthropicEvents
 from serve_apps.gateway.dialects.anthropic_response import anthropic_response
 from serve_apps.gateway.dialects.chat_request import chat_request
@@ -63,7 +63,7 @@ SURFACES = {
 def as_chat(request: Request) -> Request:
     """What is asked, as a chat. Raises ApiError 400 naming the parameter for what a chat cannot say."""
     surface = SURFACES.get(request.path)
-    return parse_request(CHAT, written(surface.ask(request.document))) if surface else request
+    return parse_request(CHAT, json.dumps(surface.ask(request.document)).encode()) if surface else request
 
 
 class SurfaceAnswer(Answer):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from serve_apps.gateway.backends.relay import ChatRelay, EventsRelay, NativeRelay, Relay
-from serve_apps.gateway.body import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, Request, written
+from serve_apps.gateway.body import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, Request
 from serve_apps.gateway.dialects.anthropic_request import anthropic_request
 from serve_apps.gateway.dialects.chat_extensions import without_extensions
 from serve_apps.gateway.dialects.chat_response import chat_response
@@ -45,14 +46,14 @@ def outgoing(request: Request, spec: BackendSpec, key: str, created: int) -> Out
     headers = ((b"authorization", b"Bearer " + key.encode()),) if key else ()
     chat = as_chat(request)
     document = without_extensions(chat.document) if chat.path == CHAT else chat.document
-    body = written({**document, "model": spec.model})
+    body = json.dumps({**document, "model": spec.model}).encode()
     return Outgoing(chat.path, body, headers, ChatRelay)
 
 
 def _to_anthropic(request: Request, spec: BackendSpec, key: str, created: int) -> Outgoing:
     headers = ((b"x-api-key", key.encode()), (b"anthropic-version", ANTHROPIC_VERSION))
     if request.path == MESSAGES:
-        body = written({**request.document, "model": spec.model})
+        body = json.dumps({**request.document, "model": spec.model}).encode()
         return Outgoing(MESSAGES, body, headers, NativeRelay, native=True)
     if request.path == EMBEDDINGS:
         raise ApiError(400, "unsupported", f"{spec.provider} has no embeddings.", param="model")
@@ -67,4 +68,6 @@ def _to_anthropic(request: Request, spec: BackendSpec, key: str, created: int) -
     options = chat.get("stream_options")
     asked = isinstance(options, dict) and bool(options.get("include_usage"))
     counted = asked or request.path not in (CHAT, COMPLETIONS)
-    return Outgoing(MESSAGES, written(told), headers, lambda: EventsRelay(created, text=text, counted=counted), whole)
+    return Outgoing(
+        MESSAGES, json.dumps(told).encode(), headers, lambda: EventsRelay(created, text=text, counted=counted), whole
+    )

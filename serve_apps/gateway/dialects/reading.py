@@ -1,10 +1,10 @@
 """Reads what a client sent, every refusal an ApiError 400 that names the parameter, and what a backend said."""
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from serve_apps.gateway.errors import ApiError, invalid_value
+from serve_apps.gateway.nesting import loaded
 
 Json = dict[str, Any]
 
@@ -68,10 +68,7 @@ def said_object(data: bytes) -> Json:
     """The object that a backend's event has as JSON. What is no UTF-8 in it is replaced, as the standard of events has
     it. Raises ValueError where it is none.
     """
-    try:
-        found = json.loads(data.decode(errors="replace"))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    found = loaded(data.decode(errors="replace"))
     if not isinstance(found, dict):
         raise ValueError(f"{type(found).__name__} where an object belongs")
     return found
