@@ -18,7 +18,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from control.engine_report import STALE_SECONDS
-from serve_apps.gateway import errors
+from serve_apps.gateway import errors, openapi
 from serve_apps.gateway.answer import REQUEST_ID, Answer
 from serve_apps.gateway.auth import authenticate
 from serve_apps.gateway.body import (
@@ -154,6 +154,9 @@ class Gateway:
     async def _dispatch(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         path = scope["path"].rstrip("/") or "/"
         method = scope["method"]
+        if path == openapi.PATH:
+            _require_method(method, "GET", "HEAD")
+            return await answer.json(openapi.OPENAPI)
         table = self._holder.table
         if path == HEALTH:
             _require_method(method, "GET", "HEAD")
