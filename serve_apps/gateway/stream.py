@@ -10,8 +10,9 @@ from serve_apps.gateway.dialects.sse import DONE, MOST_EVENT_BYTES
 from serve_apps.gateway.errors import ApiError
 
 DATA = b"data:"
-ERROR = b'"error"'
-"""In every error event, and in hardly any other: within a string of JSON its quotes are escaped."""
+ERROR = b'"error'
+"""In every error event, and in hardly any other: within a string of JSON its quote is escaped. Without the closing
+one, because a search for what ends in a frequent character takes twice as long."""
 
 
 class EventRelay:
@@ -37,19 +38,21 @@ class EventRelay:
         if self._error:
             return b""
         end = chunk.rfind(b"\n") + 1
-        self._size = self._size + len(chunk) if not end else len(chunk) - end
+        self._size = len(chunk) - end if end else self._size + len(chunk)
         if self._size > MOST_EVENT_BYTES:
             raise ValueError(f"a line of more than {MOST_EVENT_BYTES} bytes")
         if not end:
             self._partial.append(chunk)
             return b""
-        lines = b"".join([*self._partial, chunk[:end]]) if self._partial else chunk[:end]
-        self._partial = [chunk[end:]] if end < len(chunk) else []
+        lines = chunk
+        if self._partial or end < len(chunk):  # hardly ever: engines write whole events
+            lines = b"".join([*self._partial, chunk[:end]])
+            self._partial = [chunk[end:]] if end < len(chunk) else []
         if not lines.isascii():
             lines = lines.decode(errors="replace").encode()
         if ERROR in lines and self._failed(lines):
             return b""
-        if DATA in lines:
+        if lines.startswith(DATA) or DATA in lines:
             self._last_lines = lines
         return lines
 
@@ -72,7 +75,7 @@ class EventRelay:
         """Whether there is an error event in them, which is held with what came before it."""
         for line in lines.splitlines():
             data = line.removeprefix(DATA)
-            if ERROR not in data or data is line:
+            if ERROR not in data or not line.startswith(DATA):
                 continue
             try:
                 if said_object(data).get("error"):

@@ -7,11 +7,11 @@ from time import perf_counter
 import pytest
 
 from tests.serve_apps.gateway.fault_cases import SILENCE_SECONDS, says
-from tests.serve_apps.gateway.scripted import ANTHROPIC, OPENAI, Script, Scripted, Talk, response, scripted, well
+from tests.serve_apps.gateway.scripted import ANTHROPIC, OPENAI, Script, Scripted, Talk, head, response, scripted, well
 from tests.serve_apps.gateway.test_backends import backend
 from tests.serve_apps.gateway.test_faults import ask, at, gateway, publish, route
 from tests.serve_apps.gateway.test_requests import run
-from tests.serve_apps.gateway.upstream import CHAT, EMBEDDINGS, free_port
+from tests.serve_apps.gateway.upstream import CHAT, COMPLETIONS, EMBEDDINGS, free_port
 
 
 @pytest.fixture(autouse=True)
@@ -137,5 +137,41 @@ def test_a_request_that_one_backend_s_api_cannot_say_is_answered_by_another_one(
             await publish(it, route(EMBEDDINGS, "any", at(ANTHROPIC, one), {**at(OPENAI, two), "weight": 0}))
             async with it.client.post(EMBEDDINGS, json={"model": "any", "input": "hi"}) as answer:
                 assert answer.status == 200
+
+    run(story())
+
+
+def test_a_completion_of_text_reaches_a_backend_of_openai_s_dialect_as_it_is() -> None:
+    async def story() -> None:
+        asked: list[bytes] = []
+
+        async def complete(talk: Talk) -> None:
+            asked.append(await talk.request())
+            await talk.send(response(200, {"object": "text_completion", "choices": [{"text": "Hello"}]}))
+
+        async with gateway() as it, scripted(complete) as one:
+            await publish(it, route(COMPLETIONS, "any", at(OPENAI, one)))
+            async with it.client.post(COMPLETIONS, json={"model": "any", "prompt": "hi", "top_k": 3}) as answer:
+                assert (answer.status, (await answer.json())["choices"][0]["text"]) == (200, "Hello")
+            assert json.loads(asked[0]) == {"model": "openai-model", "prompt": "hi", "top_k": 3}
+
+    run(story())
+
+
+def test_an_answer_that_never_ends_is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_apps.gateway.wire.MOST_HELD", 1 << 20)
+
+    async def endless(talk: Talk) -> None:
+        await talk.request()
+        await talk.send(head(content_type="application/json"))
+        while True:
+            await talk.send(b" " * (1 << 16))
+
+    async def story() -> None:
+        async with gateway() as it, scripted(endless) as one:
+            await publish(it, route(CHAT, "any", at(OPENAI, one)))
+            status, body, _ = await ask(it, CHAT, False)
+            assert (status, json.loads(body)["error"]["code"]) == (503, "model_unavailable")
+            await one.until_left()
 
     run(story())
