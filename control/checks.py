@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from control.checks_deployment import deployment_faults, deployment_notes, room_faults
+from control.checks_gateway import gateway_faults, gateway_notes
 from control.kernel.store import Object
 from control.pipeline.compile import check, graph_of
 from control.pipeline.dag import Task
@@ -30,7 +31,7 @@ from control.specs.base import Manifest
 from control.specs.cluster import Cluster
 from control.specs.deployment import Deployment
 from control.specs.document import Document
-from control.specs.gateway import GatewayFile
+from control.specs.gateway import Gateway, GatewayFile
 from control.specs.gpu_policy import ClusterPolicy, ConfigMap
 from control.specs.problem import Fault, Loc, Problem, SpecError, nearest, one_of
 from control.specs.queue import Queue
@@ -65,6 +66,7 @@ class Surroundings:
     versions: tuple[Object, ...] = ()
     """What is known of models: their versions, what people decided about them, and the deployments as stored."""
     deployments: tuple[Deployment, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
     force: bool = False
 
     @staticmethod
@@ -85,6 +87,7 @@ class Surroundings:
             rules=rules_of(policies, config_maps, [spec for spec in specs.values() if isinstance(spec, Queue)]),
             config_maps=config_maps,
             deployments=tuple(spec for spec in specs.values() if isinstance(spec, Deployment)),
+            gateways=tuple(spec.gateway for spec in specs.values() if isinstance(spec, GatewayFile)),
             force=force,
             sites=sites_of(nodes, [spec for spec in specs.values() if isinstance(spec, Cluster)]),
         )
@@ -95,13 +98,14 @@ class Surroundings:
         return sum(len(node.devices) for node in self.nodes) if self.nodes else None
 
 
-_MODELS: Mapping[str, type[Manifest]] = {
+_MODELS: Mapping[str, type[Manifest] | type[GatewayFile]] = {
     "StepTemplate": StepTemplate,
     "ClusterPolicy": ClusterPolicy,
     "ConfigMap": ConfigMap,
     "Cluster": Cluster,
     "Deployment": Deployment,
     "Queue": Queue,
+    "Gateway": GatewayFile,
 }
 """The kinds that others are checked against."""
 
@@ -212,6 +216,8 @@ def _meaning(document: Document, around: Surroundings) -> Iterator[Fault]:
             yield from layout_faults(spec, around.sites)
         case Cluster() as spec:
             yield from cluster_faults(spec, document.raw, around.config_maps)
+        case GatewayFile() as spec:
+            yield from gateway_faults(spec.gateway, [one for one in around.gateways if one.name != spec.name])
 
 
 def _names(path: Loc, name: str | None, what: str, known: Iterable[str]) -> Iterator[Fault]:
@@ -231,6 +237,8 @@ def _notes(document: Document, around: Surroundings) -> Iterator[Fault]:
         case Deployment() as spec:
             yield from deployment_notes(spec, around.versions, around.nodes)
             yield from _beyond(document, spec, around)
+        case GatewayFile() as spec:
+            yield from gateway_notes(spec.gateway, around.deployments)
         case Queue() as spec if around.devices is not None:
             yield from overcommitment(spec.name, {queue.name: queue for queue in around.rules.queues}, around.devices)
     if around.nodes:

@@ -191,11 +191,14 @@ class Client:
     def delete(self, kind: str, name: str, *, dry_run: bool = False, drain: bool = False) -> Object:
         """Want it no more: what it started is ended by its domain, and no request that has begun is cut off.
 
-        Raises NotFound, NotDeletable; and Refused where it has traffic, unless that is to be drained.
+        Raises NotFound, NotDeletable; and Refused where it has traffic, unless that is to be drained, and for an API
+        key that is still good.
         """
         (found,) = self.get(kind, name)
         if kind not in WANTED_KINDS:
             raise NotDeletable(deletion.observed(found, self.store.list(*KINDS)))
+        if good := deletion.still_opens(found, self._clock()):
+            raise Refused(good)
         used = deletion.in_use(found, self.store.heartbeats(WAKE_PREFIX), self._clock())
         if used and not drain:
             raise Refused(f"{used}; --drain deletes it all the same, when the requests that it has are answered")

@@ -1,4 +1,4 @@
-"""The data plane's door to the store: tables and addresses to read, figures and wishes to write.
+"""The data plane's door to the store: tables, keys and addresses to read, figures and wishes to write.
 
 Called from threads, about once a second, never on the path of a request that something can answer. A store that is
 away fails the call and nothing else: gateways go on with what they read last.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from control import device_load, engine_report, traffic
@@ -16,9 +16,10 @@ from control.engine_report import EngineReport
 from control.kernel.beats import read_beats
 from control.kernel.clock import system_clock
 from control.kernel.home import Home
-from control.kernel.ids import TABLE_KIND, TABLE_NAME, WAKE_PREFIX
+from control.kernel.ids import API_KEY_KIND, TABLE_KIND, TABLE_NAME, WAKE_PREFIX
 from control.kernel.store import Store
 
+Stamp = tuple[int, int]
 GONE_SECONDS = 600.0
 """So long after its last sign of life nobody asks for a replica's figures any more."""
 
@@ -27,6 +28,17 @@ def read_gateway_table() -> bytes | None:
     """The gateway's table as JSON with its version, None before the first."""
     found = store().get(TABLE_KIND, TABLE_NAME)
     return None if found is None else json.dumps({"version": found.generation, **found.spec}).encode()
+
+
+def read_api_keys(seen: Stamp | None) -> tuple[Stamp, Iterable[tuple[str, int, Mapping[str, Any]]]] | None:
+    """A stamp, and of every API key its name, the revision of its last write and its spec.
+
+    None where no key was written or deleted since the reading that gave the stamp `seen`.
+    """
+    stamp = store().stamp(API_KEY_KIND)  # before the keys: what is written in between is read again, and never missed
+    if stamp == seen:
+        return None
+    return stamp, [(o.name, o.revision, o.spec) for o in store().list(API_KEY_KIND)]
 
 
 def read_engines() -> dict[str, tuple[EngineReport, float]]:

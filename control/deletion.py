@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
-from control.kernel.ids import WAKE_PREFIX
+from pydantic import ValidationError
+
+from control.kernel.ids import API_KEY_KIND, WAKE_PREFIX
 from control.kernel.store import Heartbeat, Object
 from control.registry.guard import not_retirable
 from control.registry.view import uses_of
+from control.specs.api_key import ApiKey
 
 LATELY_SECONDS = 60.0
 """Who asked for a sleeping model no longer ago may still wait for it."""
@@ -27,6 +31,14 @@ def in_use(found: Object, beats: Iterable[Heartbeat], now: float) -> str:
     asked = next((beat.at for beat in beats if beat.actor == WAKE_PREFIX + found.name), 0.0)
     if now - asked <= LATELY_SECONDS:
         return f"deployment {found.name} was asked for {now - asked:.0f} s ago"
+    return ""
+
+
+def still_opens(found: Object, now: float) -> str:
+    """Why an API key is not forgotten yet; empty for all that opens nothing. `now` in seconds since the epoch."""
+    with suppress(ValidationError):
+        if found.kind == API_KEY_KIND and ApiKey.model_validate(found.spec).standing(now) == "valid":
+            return f"the API key {found.name} is still good; first: biplane gateway keys revoke {found.name}"
     return ""
 
 

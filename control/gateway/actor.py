@@ -1,6 +1,6 @@
-"""Gateway control: keys and routes, published as one table.
+"""Gateway control: models and routes, published as one table.
 
-Stored: keys (hashed) and the table. Observed: whether the gateway application is deployed. A crash leaves the last
+Stored: the table. Observed: whether the gateway application is deployed. A crash leaves the last
 table in place, and the gateway's replicas go on with it.
 """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from control.gateway.route_table import routes_of
+from control.gateway.route_table import limits_of, routes_of
 from control.gateway.state import Model, Snapshot
 from control.kernel.ids import GATEWAY_APP, TABLE_KIND, TABLE_NAME
 from control.kernel.plan import Effect, EndApp, EnsureApp, Plan, PutSpec
@@ -44,8 +44,8 @@ def table_of(snapshot: Snapshot) -> dict[str, Any]:
             if model.arms or model.wakes_s
             for served in (name, *model.adapters)
         },
-        "keys": {digest: dict(owner) for digest, owner in sorted(snapshot.keys.items())},
         "routes": [route for gateway in snapshot.gateways for route in routes_of(gateway)],
+        "limits": [limit for gateway in snapshot.gateways for limit in limits_of(gateway)],
     }
 
 
@@ -68,7 +68,7 @@ def _publish(table: dict[str, Any]) -> PutSpec:
         kind=TABLE_KIND,
         name=TABLE_NAME,
         event="Published",
-        reason=f"routes to {models}; {len(table['keys'])} key(s)",
+        reason=f"routes to {models}",
         spec=table,
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from control.specs.gateway import Backend, GatewayFile, RateLimit, Route
+from control.gateway.price_list import price_of
+from control.price import show_per_million
+from control.specs.gateway import Backend, Gateway, GatewayFile, RateLimit, Route
 from control.specs.line import Line
 
 
 def preview(spec: GatewayFile) -> list[Line]:
     gateway = spec.gateway
-    lines = [_backend(route, backend) for route in gateway.routes for backend in route.backends]
+    lines = [_backend(gateway, route, backend) for route in gateway.routes for backend in route.backends]
     lines += [_limit(limit) for limit in gateway.rate_limits]
     if gateway.fallback is not None:
         lines.append(Line("fallback", " → ".join(gateway.fallback.chain), ()))
@@ -19,11 +21,12 @@ def preview(spec: GatewayFile) -> list[Line]:
     return [*lines, Line("connections", gateway.name, (f"pool of {settings.pool_size}", *timing))]
 
 
-def _backend(route: Route, backend: Backend) -> Line:
+def _backend(gateway: Gateway, route: Route, backend: Backend) -> Line:
     total = sum(one.weight for one in route.backends)
     facts = [
-        f"{route.match.path} to {backend.provider}/{backend.model}",
+        f"{route.match.path} to {backend.name}",
         f"{100 * backend.weight / total:.4g}%",
+        _price(gateway, backend),
     ]
     if backend.max_tokens_per_min is not None:
         facts.append(f"at most {backend.max_tokens_per_min} tokens a minute")
@@ -32,6 +35,14 @@ def _backend(route: Route, backend: Backend) -> Line:
     if backend.endpoint is not None:
         facts.append(f"at {backend.endpoint}")
     return Line("route", route.name, tuple(facts))
+
+
+def _price(gateway: Gateway, backend: Backend) -> str:
+    priced = price_of(backend.provider, backend.model, gateway.prices)
+    if priced is None:
+        return "price unknown"
+    read, written = show_per_million(priced.price.input), show_per_million(priced.price.output)
+    return f"{read} in, {written} out per million tokens ({priced.source.value})"
 
 
 def _limit(limit: RateLimit) -> Line:

@@ -1,10 +1,16 @@
-"""The routes of a gateway document as the gateway's replicas read them. Pure."""
+"""The routes and limits of a gateway document as the gateway's replicas read them. Pure.
+
+Money is in nano-dollars, prices in nano-dollars per token (control/price.py).
+"""
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
-from control.specs.gateway import Backend, Gateway
+from control.gateway.price_list import price_of
+from control.price import nano_dollars
+from control.specs.gateway import Backend, Gateway, Money
 from control.specs.provider import PROVIDERS
 
 
@@ -25,17 +31,35 @@ def routes_of(gateway: Gateway) -> list[dict[str, Any]]:
             "name": route.name,
             "path": route.match.path,
             "model": route.match.model,
-            "backends": [_backend(backend) for backend in route.backends],
+            "backends": [_backend(backend, gateway) for backend in route.backends],
             **shared,
         }
         for route in gateway.routes
     ]
 
 
-def _backend(backend: Backend) -> dict[str, Any]:
-    """`url` is empty for a model that Biplane itself serves. The secret stays where it is: only its place is told."""
+def limits_of(gateway: Gateway) -> list[dict[str, Any]]:
+    """What each key, and each organization, may use of all routes of the document; null where nothing is said."""
+    return [
+        {
+            "gateway": gateway.name,
+            "key": limit.key,
+            "requests_per_minute": limit.requests_per_minute,
+            "tokens_per_minute": limit.tokens_per_minute,
+            "cost_per_day": _nano(limit.cost_per_day),
+        }
+        for limit in gateway.rate_limits
+    ]
+
+
+def _backend(backend: Backend, gateway: Gateway) -> dict[str, Any]:
+    """`url` is empty for a model that Biplane itself serves. The secret stays where it is: only its place is told.
+
+    `price` is in the order of `Price`, null where nobody knows it.
+    """
     known = PROVIDERS[backend.provider]
     given = backend.api_key.model_dump(exclude_none=True) if backend.api_key else {}
+    priced = price_of(backend.provider, backend.model, gateway.prices)
     usual = {"env": known.variable} if known.variable else {}
     return {
         "provider": backend.provider,
@@ -44,4 +68,11 @@ def _backend(backend: Backend) -> dict[str, Any]:
         "dialect": known.dialect,
         "url": (backend.endpoint or known.endpoint).rstrip("/").removesuffix("/v1"),
         "secret": given or usual,
+        "price": list(astuple(priced.price)) if priced else None,
+        "tokens_per_minute": backend.max_tokens_per_min,
+        "cost_per_day": _nano(backend.cost_budget_daily),
     }
+
+
+def _nano(dollars: Money | None) -> int | None:
+    return None if dollars is None else nano_dollars(dollars)

@@ -1,4 +1,4 @@
-"""What gateway control knows: who may call, and which models answer where."""
+"""What gateway control knows: which models answer where."""
 
 from __future__ import annotations
 
@@ -28,14 +28,13 @@ class Model:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look. `models` by the name under which each is served; `keys` a key's SHA-256 to what is known of its owner.
+    """One look. `models` by the name under which each is served.
 
     `gateways` are the documents that people wrote. `table` is the table as last published, None before the first; `app`
     how the gateway application is, and `arguments` what each of its replicas is started with.
     """
 
     models: Mapping[str, Model]
-    keys: Mapping[str, Mapping[str, str]]
     table: Mapping[str, Any] | None
     app: AppState
     arguments: Mapping[str, Any]

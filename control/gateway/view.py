@@ -1,4 +1,4 @@
-"""What gateway control observes: the deployments' arms, the keys, the table as last published."""
+"""What gateway control observes: the deployments' arms, the routes, the table as last published."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ from control.specs.gateway import Gateway, GatewayFile
 
 
 def observe(store: Store, drive: Drive, arguments: Mapping[str, Any]) -> Snapshot:
-    stored = store.list("Deployment", "ApiKey", "Gateway", TABLE_KIND)
+    stored = store.list("Deployment", "Gateway", TABLE_KIND)
     tables = [o.spec for o in stored if o.kind == TABLE_KIND and o.name == TABLE_NAME]
     return Snapshot(
-        models={o.name: _model(o) for o in stored if o.kind == "Deployment"},
-        keys={o.spec["sha256"]: {"name": o.name} for o in stored if o.kind == "ApiKey"},
+        models=models_of(stored),
         table=tables[0] if tables else None,
         app=drive.apps().get(GATEWAY_APP, AppView(AppState.ABSENT)).state,
         arguments=arguments,
-        gateways=tuple(_gateways(o for o in stored if o.kind == "Gateway")),
+        gateways=tuple(gateways_of(stored)),
     )
 
 
-def _gateways(stored: Iterable[Object]) -> Iterator[Gateway]:
+def models_of(stored: Iterable[Object]) -> dict[str, Model]:
+    return {o.name: _model(o) for o in stored if o.kind == "Deployment"}
+
+
+def gateways_of(stored: Iterable[Object]) -> Iterator[Gateway]:
     """One that an older plane wrote in another form routes nothing until somebody writes it anew."""
     for one in stored:
-        with suppress(ValidationError):
-            yield GatewayFile.model_validate(one.spec).gateway
+        if one.kind == "Gateway":
+            with suppress(ValidationError):
+                yield GatewayFile.model_validate(one.spec).gateway
 
 
 def _model(deployment: Object) -> Model:

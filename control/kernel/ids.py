@@ -21,6 +21,7 @@ GATEWAY_APP = "gateway"
 TABLE_NAME = "gateway"
 WAKE_PREFIX = "wake:"
 """What a heartbeat begins with that asks for a deployment to be woken; the deployment's name follows."""
+API_KEY_KIND = "ApiKey"
 TABLE_KIND = "Table"
 """What control actors publish for the data plane."""
 

@@ -172,6 +172,13 @@ class Store:
         """Grows with every commit: a cheap answer to "has anything changed?"."""
         return self._counter("revision")
 
+    def stamp(self, kind: str) -> tuple[int, int]:
+        """Another one after every change among the objects of a kind: how many there are, and their newest revision."""
+        query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.max(objects.c.revision), 0))
+        with self._reading.connect() as connection:
+            count, newest = connection.execute(query.where(objects.c.kind == kind)).one()
+        return count, newest
+
     def get(self, kind: str, name: str) -> Object | None:
         query = sa.select(objects).where(objects.c.kind == kind, objects.c.name == name)
         with self._reading.connect() as connection:

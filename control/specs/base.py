@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sized
+from collections.abc import Callable, Hashable, Sized
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 
 from control.specs.problem import refuse, show
 
-Milestone = Literal["scheduler", "gateway", "lifecycle", "operation"]
+Milestone = Literal["scheduler", "lifecycle", "operation"]
 
 
 @dataclass(frozen=True)
@@ -82,22 +82,26 @@ def _has_some(listed: Sized) -> Sized:
 AtLeastOne = AfterValidator(_has_some)
 
 
-def named_once(what: str) -> AfterValidator:
-    """For a list of things with a `name`: no two have the same. `what` is the word for one of them."""
+def given_once(
+    key: Callable[[Any], Hashable], field: str, found: Callable[[Any], str], expected: str
+) -> AfterValidator:
+    """For a list: no two items have the same `key`. `found` says of the second one that it has, at its `field`."""
 
     def check(items: tuple[Any, ...]) -> tuple[Any, ...]:
-        first: dict[str, int] = {}
+        first: dict[Hashable, int] = {}
         for index, item in enumerate(items):
-            if first.setdefault(item.name, index) != index:
-                raise refuse(
-                    f"{what} '{item.name}' is given twice",
-                    "every name once",
-                    at=(index, "name"),
-                    also=(first[item.name], "name"),
-                )
+            if (before := first.setdefault(key(item), index)) != index:
+                raise refuse(found(item), expected, at=(index, field), also=(before, field))
         return items
 
     return AfterValidator(check)
+
+
+def named_once(what: str) -> AfterValidator:
+    """For a list of things with a `name`: no two have the same. `what` is the word for one of them."""
+    return given_once(
+        lambda item: item.name, "name", lambda item: f"{what} '{item.name}' is given twice", "every name once"
+    )
 
 
 Name = Annotated[str, AfterValidator(_label)]

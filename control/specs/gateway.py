@@ -1,4 +1,4 @@
-"""The root key `gateway:` (no kind): routes, limits, fallback order and connections of the AI gateway."""
+"""The root key `gateway:` (no kind): routes, prices, limits, fallback order and connections of the AI gateway."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from control.specs.base import AtLeastOne, Filled, Items, Name, Spec, Waits, named_once
+from control.specs.base import AtLeastOne, Filled, Items, Name, Spec, given_once, named_once
+from control.specs.model_price import ModelPrice
 from control.specs.problem import nearest, one_of, refuse, show
 from control.specs.provider import ProviderName, Secret
 from control.specs.trigger import TriggerText
 
 PositiveInt = Annotated[int, Field(ge=1)]
-Money = Annotated[float, Field(ge=0)]
+Money = Annotated[float, Field(ge=0, le=1_000_000_000)]
+"""US dollars; more than the limit would not be whole nano-dollars in the 64 bits of a store's integer."""
 
 
 def _is_path(path: str) -> str:
@@ -39,7 +41,7 @@ class Match(Spec):
 
 
 class Backend(Spec):
-    """One place a request may go. `weight` is relative to the route's total; money in US dollars.
+    """One place a request may go. `weight` is relative to the route's total; money in US dollars, per UTC day.
 
     `endpoint` is the provider's address where it is not the usual one, `api_key` says where its key is.
     """
@@ -47,10 +49,14 @@ class Backend(Spec):
     provider: ProviderName
     model: Filled
     weight: Annotated[int, Field(ge=0, le=100)] = 100
-    max_tokens_per_min: Annotated[PositiveInt | None, Waits("gateway")] = None
-    cost_budget_daily: Annotated[Money | None, Waits("gateway")] = None
+    max_tokens_per_min: PositiveInt | None = None
+    cost_budget_daily: Money | None = None
     endpoint: Annotated[str, AfterValidator(_is_url)] | None = None
     api_key: Secret | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider}/{self.model}"
 
 
 def _carry_traffic(backends: tuple[Backend, ...]) -> tuple[Backend, ...]:
@@ -59,10 +65,18 @@ def _carry_traffic(backends: tuple[Backend, ...]) -> tuple[Backend, ...]:
     return backends
 
 
+_LISTED_ONCE = given_once(
+    lambda one: (one.provider, one.model, one.endpoint, one.api_key),
+    "model",
+    lambda one: f"{one.name} is listed twice",
+    "every backend once, with one weight and one budget",
+)
+
+
 class Route(Spec):
     name: Name
     match: Match
-    backends: Annotated[Items[Backend], AtLeastOne, AfterValidator(_carry_traffic)]
+    backends: Annotated[Items[Backend], AtLeastOne, _LISTED_ONCE, AfterValidator(_carry_traffic)]
 
 
 def _match_once(routes: tuple[Route, ...]) -> tuple[Route, ...]:
@@ -75,12 +89,26 @@ def _match_once(routes: tuple[Route, ...]) -> tuple[Route, ...]:
 
 
 class RateLimit(Spec):
-    """What one API key, or one organization, may use. Cost in US dollars."""
+    """What one API key, or one organization, may use. Cost in US dollars, per UTC day."""
 
     key: Literal["api_key", "organization"]
     requests_per_minute: PositiveInt | None = None
     tokens_per_minute: PositiveInt | None = None
     cost_per_day: Money | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> RateLimit:
+        if self.requests_per_minute is None and self.tokens_per_minute is None and self.cost_per_day is None:
+            raise refuse("nothing is limited", one_of(("requests_per_minute", "tokens_per_minute", "cost_per_day")))
+        return self
+
+
+_LIMITED_ONCE = given_once(
+    lambda limit: limit.key, "key", lambda limit: f"'{limit.key}' is limited twice", "one limit for each key"
+)
+_PRICED_ONCE = given_once(
+    lambda one: one.name, "model", lambda one: f"{one.name} has two prices", "one price for each model"
+)
 
 
 class Fallback(Spec):
@@ -98,7 +126,8 @@ class Connections(Spec):
 class Gateway(Spec):
     name: Name
     routes: Annotated[Items[Route], AtLeastOne, named_once("route"), AfterValidator(_match_once)]
-    rate_limits: Annotated[Items[RateLimit], Waits("gateway")] = ()
+    prices: Annotated[Items[ModelPrice], _PRICED_ONCE] = ()
+    rate_limits: Annotated[Items[RateLimit], _LIMITED_ONCE] = ()
     fallback: Fallback | None = None
     connections: Connections = Connections()
 

@@ -19,16 +19,18 @@ LOCAL = "local-vllm"
 class Provider:
     """`dialect` is the API that it speaks. `endpoint` is where, without `/v1`; empty where the backend has to say it.
     `variable` is the environment variable that has its API key, where the backend names no other; empty for none.
+    `cache_write_percent` is what a token costs that it puts into its cache, of one that is only read.
     """
 
     dialect: Literal["openai", "anthropic"]
     endpoint: str = ""
     variable: str = ""
+    cache_write_percent: int = 100
 
 
 PROVIDERS: Mapping[str, Provider] = {
     "openai": Provider("openai", "https://api.openai.com", "OPENAI_API_KEY"),
-    "anthropic": Provider("anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
+    "anthropic": Provider("anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY", cache_write_percent=125),
     LOCAL: Provider("openai"),
 }
 

@@ -3,7 +3,8 @@
 Raw ASGI: on the hot path there is no framework, no validation library, no logging and no call to the control
 plane. Every refusal is an OpenAI error. Each request has an `x-request-id`, the client's or one made here, which goes
 on to the engine and is on the answer. Nothing is stored: a crash costs the requests in flight, and a new replica serves
-as soon as it has read a table. Where the replicas are and how they are it reads of themselves, in the store.
+as soon as it has read a table and the keys. Where the replicas are and how they are it reads of themselves, in the
+store.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from secrets import token_hex
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -20,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from control.engine_report import STALE_SECONDS
 from serve_apps.gateway import errors, openapi
 from serve_apps.gateway.answer import REQUEST_ID, Answer
-from serve_apps.gateway.auth import authenticate
+from serve_apps.gateway.auth import authenticate, authorize
 from serve_apps.gateway.body import (
     CHAT,
     COMPLETIONS,
@@ -35,6 +36,7 @@ from serve_apps.gateway.endpoints import Endpoints, Reports
 from serve_apps.gateway.exchange import Exchange
 from serve_apps.gateway.figures import Figures, Report
 from serve_apps.gateway.hold import Hold
+from serve_apps.gateway.keys import Key, Keys, ReadKeys
 from serve_apps.gateway.proxy import Timeouts, Upstream
 from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.routes import Routes
@@ -46,7 +48,7 @@ from serve_apps.gateway.table import Table, TableHolder
 log = logging.getLogger("biplane.gateway")
 
 READ_SECONDS = 0.5
-"""Between two looks at the table and at the replicas; figures are written half as often."""
+"""Between two looks at the table, the keys and the replicas; figures are written half as often."""
 GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, *SURFACES})
 MODELS, HEALTH, METRICS = "/v1/models", "/healthz", "/metrics"
 METRICS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
@@ -59,6 +61,7 @@ class Doors:
     """
 
     read: Callable[[], bytes | None]
+    keys: ReadKeys
     engines: Callable[[], Reports]
     report: Report
     wake: Callable[[str], None]
@@ -80,6 +83,7 @@ class Gateway:
         self._report = doors.report
         self._period_s = period_s
         self._holder = TableHolder(doors.read)
+        self._keys = Keys(doors.keys)
         self._endpoints = Endpoints(doors.engines, period_s, stale_s)
         self._hold = Hold(self._holder, doors.wake)
         self._scrape = Scrape(doors.metrics)
@@ -128,10 +132,10 @@ class Gateway:
             await self._refresh()
 
     async def _refresh(self) -> bool:
-        """The replicas before the table: who is named in the table has said before where it is. Whether both could be
+        """The replicas before the table: who is named in the table has said before where it is. Whether all could be
         read.
         """
-        read = [await self._endpoints.refresh(), await self._holder.refresh()]
+        read = [await self._keys.refresh(), await self._endpoints.refresh(), await self._holder.refresh()]
         self._routes.learn(self._holder.table, self._endpoints.known, monotonic())
         await self._backends.learn(self._holder.table)
         return all(read)
@@ -169,19 +173,22 @@ class Gateway:
         _require_method(method, *(("POST",) if generates else ("GET", "HEAD")))
         if table is None:
             raise errors.not_ready()
-        authenticate(scope, table)
+        key = authenticate(scope, self._keys.known, time())
         if generates:
-            return await self._generate(scope, receive, answer, table, path)
+            return await self._generate(scope, receive, answer, table, key, path)
         if path == METRICS:
             return await answer.whole(200, await self._scrape.page(), [METRICS_TYPE])
+        usable = [name for name in sorted(table.models) if key.may_use(name, None)]
         if path == MODELS:
-            return await answer.json({"object": "list", "data": [_model_card(name) for name in sorted(table.models)]})
+            return await answer.json({"object": "list", "data": [_model_card(name) for name in usable]})
         name = path.removeprefix(MODELS + "/")
-        if name not in table.models:
-            raise errors.model_not_found(name, table.models)
+        if name not in usable:
+            raise errors.model_not_found(name, usable)
         return await answer.json(_model_card(name))
 
-    async def _generate(self, scope: Scope, receive: Receive, answer: Answer, table: Table, path: str) -> None:
+    async def _generate(
+        self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str
+    ) -> None:
         """Answers one request for a model, and drops the upstream connection at once when the client leaves."""
         raw = await read_body(scope, receive, table.max_body_bytes)
         request = parse_request(path, raw)
@@ -195,7 +202,7 @@ class Gateway:
 
         leaving.add_done_callback(leave)
         try:
-            await self._answer(request, scope, answer, table)
+            await self._answer(request, scope, answer, table, key)
         except asyncio.CancelledError:
             if answering is None or not left or answering.uncancel():
                 raise  # somebody else wants this to end
@@ -203,9 +210,10 @@ class Gateway:
             answered = True
             leaving.cancel()
 
-    async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table) -> None:
+    async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table, key: Key) -> None:
         table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
         route = None if request.model in table.models else self._backends.route(request.path, request.model)
+        authorize(key, request.model, route.name if route else None)
         if route is not None:
             return await self._backends.deliver(route, request, scope, answer, table)
         if isinstance(answer, SurfaceAnswer):

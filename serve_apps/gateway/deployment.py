@@ -15,6 +15,7 @@ from serve_apps.internal_key import read_internal_key
 
 DEFAULT_DOORS = {
     "read": "control.data_plane:read_gateway_table",
+    "keys": "control.data_plane:read_api_keys",
     "engines": "control.data_plane:read_engines",
     "report": "control.data_plane:write_traffic",
     "wake": "control.data_plane:ask_to_wake",

@@ -8,6 +8,7 @@ from typing import Any
 
 INVALID_REQUEST = "invalid_request_error"
 AUTHENTICATION = "authentication_error"
+PERMISSION = "permission_error"
 SERVER = "server_error"
 BAD_GATEWAY = 502
 """What HAProxy says of a replica that dies before it has answered."""
@@ -71,6 +72,16 @@ def invalid_api_key(reason: str) -> ApiError:
     return ApiError(401, "invalid_api_key", reason, kind=AUTHENTICATION, headers=(challenge,))
 
 
+def model_not_allowed(key: str, model: str) -> ApiError:
+    message = f"The API key '{key}' may not be used for the model '{_short(model)}'."
+    return ApiError(403, "model_not_allowed", message, kind=PERMISSION, param="model")
+
+
+def route_not_allowed(key: str, route: str) -> ApiError:
+    message = f"The API key '{key}' may not be used for the route '{route}'."
+    return ApiError(403, "route_not_allowed", message, kind=PERMISSION)
+
+
 def request_too_large(limit: int) -> ApiError:
     return ApiError(413, "request_too_large", f"The request body is larger than {limit} bytes.")
 
@@ -86,8 +97,7 @@ def method_not_allowed(method: str, allowed: tuple[str, ...]) -> ApiError:
 
 
 def model_not_found(model: str, served: Collection[str]) -> ApiError:
-    if len(model) > LONGEST_NAME:
-        model = f"{model[:LONGEST_NAME]}…"
+    model = _short(model)
     nearest = difflib.get_close_matches(model, served, n=1)
     hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
     listed = ", ".join(sorted(served)) or "none"
@@ -137,6 +147,10 @@ def from_upstream(model: str, status: int, body: bytes) -> ApiError:
     # vLLM repeats the HTTP status as an integer; clients switch on strings.
     named = code if isinstance(code, str) else "invalid_request"
     return ApiError(status, named, message, param=param if isinstance(param, str) else None)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
 
 def _json_type(value: Any) -> str:

@@ -12,7 +12,8 @@ Json = dict[str, Any]
 PATH = "/openapi.json"
 REFUSALS = {
     400: "The request cannot be read, or the model that was asked for cannot do what it asks.",
-    401: "There is no API key, or it is not known.",
+    401: "There is no API key, or it is not good.",
+    403: "The API key may not use this model or this route.",
     404: "No model of this name may be asked at this path.",
     413: "The request body is too large.",
     429: "Too many requests, tokens or costs; `retry-after` says when there is room again.",

@@ -24,7 +24,7 @@ from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.errors import ApiError, Failure, model_unavailable
 from serve_apps.gateway.secret import Secrets
 from serve_apps.gateway.surface import SurfaceAnswer, as_chat
-from serve_apps.gateway.table import BackendSpec, Route, Table
+from serve_apps.gateway.table import BackendPlace, BackendSpec, Route, Table
 from serve_apps.gateway.wire import Headers, Wires
 
 
@@ -36,11 +36,11 @@ class RouteDelivery:
         self._secrets = Secrets()
         self._total_s = total_s
         self._wires = Wires(nearby=False)
-        self._backends: dict[BackendSpec, Backend] = {}
+        self._backends: dict[BackendPlace, Backend] = {}
         self._choosers: dict[tuple[str, str | None], Chooser] = {}
         self._routes: dict[tuple[str, str | None], Route] = {}
-        self._pools: dict[tuple[BackendSpec, int], asyncio.Semaphore] = {}
-        self._specs: dict[Backend, BackendSpec] = {}
+        self._pools: dict[tuple[BackendPlace, int], asyncio.Semaphore] = {}
+        self._specs: dict[tuple[str, str | None], dict[Backend, BackendSpec]] = {}
         self.close = self._wires.close
 
     def route(self, path: str, model: str) -> Route | None:
@@ -52,24 +52,26 @@ class RouteDelivery:
         await self._secrets.refresh(table)
         if table is None or table.routes == self._routes:
             return
-        backends: dict[BackendSpec, Backend] = {}
-        choosers = {}
+        backends: dict[BackendPlace, Backend] = {}
+        choosers, specs = {}, {}
         for key, route in table.routes.items():
             taking = []
             for spec in route.backends:
-                # Its weight is the route's business, not the backend's: it is one whatever that is.
+                # Weight, price and limits are the route's business, not the backend's: it is one whatever they are.
+                place = spec.place
                 backend = (
-                    backends.get(spec) or self._backends.get(spec) or Backend(spec.name, spec.provider, spec.model)
+                    backends.get(place) or self._backends.get(place) or Backend(spec.name, spec.provider, spec.model)
                 )
                 backend.triggers = route.triggers
-                backends[spec] = backend
+                backends[place] = backend
                 taking.append((backend, spec.weight))
+            specs[key] = {backend: spec for (backend, _), spec in zip(taking, route.backends, strict=True)}
             choosers[key] = Chooser(taking, route.chain)
             if (before := self._choosers.get(key)) is not None:
                 choosers[key].go_on(before)
         self._backends, self._choosers, self._routes = backends, choosers, table.routes
-        self._pools = {(spec, size): pool for (spec, size), pool in self._pools.items() if spec in backends}
-        self._specs = {backend: spec for spec, backend in backends.items()}
+        self._pools = {(place, size): pool for (place, size), pool in self._pools.items() if place in backends}
+        self._specs = specs
 
     async def deliver(self, route: Route, request: Request, scope: Scope, answer: Answer, table: Table) -> None:
         """Raises ApiError, of all that was tried what tells the client most, while nothing was passed on."""
@@ -77,7 +79,7 @@ class RouteDelivery:
             raise ApiError(400, "unsupported", f"The route '{route.name}' does not stream.", param="stream")
         began = monotonic()
         choice = self._choosers[route.path, route.model].choose(began)
-        order, here, specs = list(choice.order), 0, self._specs
+        order, here, specs = list(choice.order), 0, self._specs[route.path, route.model]
         if not order:
             raise _nobody(request.model, choice.words, choice.until - began)
         limits, left_s = Limits(route.retries, self._total_s), self._total_s
@@ -152,7 +154,7 @@ class RouteDelivery:
         out = outgoing(request, spec, self._secrets.of(spec), int(time()))
         if isinstance(answer, SurfaceAnswer):
             answer.expect(request, native=out.native)
-        pool = self._pools.setdefault((spec, route.pool_size), asyncio.Semaphore(route.pool_size))
+        pool = self._pools.setdefault((spec.place, route.pool_size), asyncio.Semaphore(route.pool_size))
         try:
             async with asyncio.timeout(min(route.timeout_s, left_s)):
                 await pool.acquire()

@@ -4,14 +4,17 @@ The control plane publishes; `TableHolder` re-reads. A failed or malformed read 
 stability): requests go on with the last table. A crash leaves nothing behind; a new process reads again.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
+from control.price import Price
 from control.specs.trigger import Trigger, parse_trigger
 
 DEFAULT_MAX_BODY_BYTES = 1 << 20
@@ -75,11 +78,23 @@ class Model:
         return self.wakes_s > 0 and not any(arm.weight > 0 and arm.replicas for arm in self.arms)
 
 
+class BackendPlace(NamedTuple):
+    """Where a backend is. What is known of its health is known of this."""
+
+    provider: str
+    model: str
+    dialect: str
+    url: str
+    secret: tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
     """One place that a route's requests may go: the `model` at `url`, which is empty for a model that is served here.
 
-    `dialect` is the API that it speaks; `secret` where its key is: {"env": NAME}, {"file": PATH} or nothing.
+    `dialect` is the API that it speaks; `secret` where its key is: {"env": NAME}, {"file": PATH} or nothing. `price` is
+    None where nobody knows it. Of it the route may use `tokens_per_minute`, and `cost_per_day` nano-dollars a UTC day;
+    None is any number.
     """
 
     provider: str
@@ -88,10 +103,18 @@ class BackendSpec:
     dialect: str
     url: str
     secret: tuple[tuple[str, str], ...]
+    price: Price | None = None
+    tokens_per_minute: int | None = None
+    cost_per_day: int | None = None
 
     @property
     def name(self) -> str:
         return f"{self.provider}/{self.model}"
+
+    @property
+    def place(self) -> BackendPlace:
+        """What makes it the same backend from one table to the next, whatever a route's weight, price and limits."""
+        return BackendPlace(self.provider, self.model, self.dialect, self.url, self.secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +123,7 @@ class Route:
 
     `chain` has providers in the order in which they are fallen back to, `triggers` say when one is left. `timeout_s`
     bounds connecting, the wait for the first token and silence between tokens; `retries` are over all backends.
+    `gateway` is the document that it is from, whose limits hold for its requests.
     """
 
     name: str
@@ -112,34 +136,48 @@ class Route:
     timeout_s: float
     retries: int
     streaming: bool
+    gateway: str
+
+
+class Whose(Enum):
+    """For whom a limit is counted: each key by itself, or each organization over all its keys."""
+
+    API_KEY = "api_key"
+    ORGANIZATION = "organization"
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    name: str
+class Limit:
+    """What each of `key` may use of all routes of a `gateway` document; None is any number. `cost_per_day` is in
+    nano-dollars, and the day UTC's.
+    """
+
+    gateway: str
+    key: Whose
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    cost_per_day: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`models` by served name; `keys` by lower-case sha256 hex digest of the client's key; `routes` by path and model,
-    which is None in one for any model.
-    """
+    """`models` by served name; `routes` by path and model, which is None in one for any model."""
 
     version: int
     models: dict[str, Model]
-    keys: dict[str, Key]
     max_body_bytes: int
     routes: dict[tuple[str, str | None], Route] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
 
 
 def parse_table(raw: bytes) -> Table:
     """The table in `raw`. Raises ValueError, KeyError, TypeError or AttributeError where it is not one."""
     document: dict[str, Any] = json.loads(raw)
     models = {name: _model(model) for name, model in document["models"].items()}
-    keys = {digest.lower(): Key(str(key["name"])) for digest, key in document["keys"].items()}
-    limit = int(document.get("max_body_bytes", DEFAULT_MAX_BODY_BYTES))
+    max_body_bytes = int(document.get("max_body_bytes", DEFAULT_MAX_BODY_BYTES))
     routes = {(route.path, route.model): route for route in map(_route, document.get("routes", ()))}
-    return Table(int(document["version"]), models, keys, limit, routes)
+    limits = tuple(_limit(told) for told in document.get("limits", ()))
+    return Table(int(document["version"]), models, max_body_bytes, routes, limits)
 
 
 def _route(told: dict[str, Any]) -> Route:
@@ -154,12 +192,29 @@ def _route(told: dict[str, Any]) -> Route:
         float(told["timeout_s"]),
         int(told["retries"]),
         bool(told["streaming"]),
+        str(told.get("gateway", "")),
     )
+
+
+def _limit(told: dict[str, Any]) -> Limit:
+    whose, requests, tokens = Whose(told["key"]), told["requests_per_minute"], told["tokens_per_minute"]
+    return Limit(str(told["gateway"]), whose, requests, tokens, told["cost_per_day"])
 
 
 def _backend(told: dict[str, Any]) -> BackendSpec:
     secret = tuple(sorted(told["secret"].items()))
-    return BackendSpec(told["provider"], told["model"], float(told["weight"]), told["dialect"], told["url"], secret)
+    price = told.get("price")
+    return BackendSpec(
+        told["provider"],
+        told["model"],
+        float(told["weight"]),
+        told["dialect"],
+        told["url"],
+        secret,
+        Price(*price) if price is not None else None,
+        told.get("tokens_per_minute"),
+        told.get("cost_per_day"),
+    )
 
 
 def _model(told: dict[str, Any]) -> Model:

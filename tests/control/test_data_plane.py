@@ -7,14 +7,15 @@ import time
 
 from control.data_plane import (
     ask_to_wake,
+    read_api_keys,
     read_engines,
     read_gateway_table,
     write_engine,
     write_traffic,
 )
 from control.engine_report import EngineReport
-from control.kernel.ids import TABLE_KIND, TABLE_NAME, WAKE_PREFIX
-from control.kernel.plan import PutSpec
+from control.kernel.ids import API_KEY_KIND, TABLE_KIND, TABLE_NAME, WAKE_PREFIX
+from control.kernel.plan import PutSpec, Record, Remove
 from control.kernel.store import Store
 from control.traffic import BEAT_PREFIX, Traffic, document, parse
 
@@ -34,13 +35,41 @@ def test_every_replica_has_its_last_reading(store: Store) -> None:
 
 def test_the_table_comes_with_its_version(store: Store) -> None:
     assert read_gateway_table() is None
-    table: dict[str, dict[str, str]] = {"models": {}, "keys": {}}
+    table: dict[str, dict[str, str]] = {"models": {}}
     store.commit(
         (PutSpec(kind=TABLE_KIND, name=TABLE_NAME, event="Published", reason="", spec=table),), who="gateway", now=1.0
     )
     raw = read_gateway_table()
     assert raw is not None
     assert json.loads(raw) == {"version": 1, **table}
+
+
+def test_keys_are_read_again_when_one_of_them_changed_and_only_then(store: Store) -> None:
+    def write(record: Record) -> None:
+        store.commit((record,), who="test", now=1.0)
+
+    def put(name: str, **spec: str) -> None:
+        write(PutSpec(kind=API_KEY_KIND, name=name, event="Created", reason="", spec=spec))
+
+    seen = None
+
+    def read() -> object:
+        nonlocal seen
+        reading = read_api_keys(seen)
+        seen, keys = reading or (seen, None)
+        return keys
+
+    assert read() == []
+    put("alice", sha256="a")
+    put("bob", sha256="b")
+    assert read() == [("alice", 1, {"sha256": "a"}), ("bob", 2, {"sha256": "b"})]
+    assert read() is None
+    put("alice", sha256="c")
+    assert read() == [("alice", 3, {"sha256": "c"}), ("bob", 2, {"sha256": "b"})]
+    write(Remove(kind=API_KEY_KIND, name="bob", event="Deleted", reason=""))
+    assert read() == [("alice", 3, {"sha256": "c"})]
+    write(PutSpec(kind="Deployment", name="chat", event="Created", reason="", spec={}))
+    assert read() is None
 
 
 def test_engines_are_found_by_their_application_and_no_nonsense_is(store: Store) -> None:

@@ -20,7 +20,7 @@ def table_of(found: list[float], version: int = 1) -> Table:
     arms = tuple(
         Arm(str(index), weight, (Replica(str(index), f"http://{index}"),)) for index, weight in enumerate(found)
     )
-    return Table(version, {"m": Model(arms)}, {}, 1)
+    return Table(version, {"m": Model(arms)}, 1)
 
 
 def owners(found: list[float]) -> dict[str, int]:
@@ -93,6 +93,6 @@ def test_an_arm_that_comes_takes_its_keys_from_all_and_one_that_leaves_gives_the
 
 def test_models_draw_apart_so_that_two_experiments_do_not_pick_the_same_people() -> None:
     arms = tuple(Arm(version, 1, (Replica(version, f"http://{version}"),)) for version in ("1", "2"))
-    routes, table = Routes(), Table(1, {"m": Model(arms), "n": Model(arms)}, {}, 1)
+    routes, table = Routes(), Table(1, {"m": Model(arms), "n": Model(arms)}, 1)
     both = Counter(tuple(routes.pick(table, name, key, 0.0).slot.arm.version for name in ("m", "n")) for key in KEYS)
     assert all(90 < both[pair] < 210 for pair in itertools.product("12", repeat=2))

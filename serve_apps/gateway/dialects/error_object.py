@@ -3,7 +3,7 @@
 from typing import Any
 
 from serve_apps.gateway.dialects.reading import Json
-from serve_apps.gateway.errors import AUTHENTICATION, INVALID_REQUEST, SERVER
+from serve_apps.gateway.errors import AUTHENTICATION, INVALID_REQUEST, PERMISSION, SERVER
 
 ANTHROPIC_TYPES = {
     400: "invalid_request_error",
@@ -18,7 +18,7 @@ ANTHROPIC_TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-OPENAI_TYPES = {401: AUTHENTICATION, 403: "permission_error", 429: "rate_limit_error"}
+OPENAI_TYPES = {401: AUTHENTICATION, 403: PERMISSION, 429: "rate_limit_error"}
 STATUSES = {kind: status for status, kind in ANTHROPIC_TYPES.items()} | {
     "request_too_large": 413,
     "insufficient_quota": 429,

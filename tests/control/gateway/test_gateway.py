@@ -22,20 +22,20 @@ ARM = {
     "replicas": [{"app": "llm:chat:3:x:0:y", "url": "http://here/llm/chat/3-x-0-y"}],
 }
 ARGUMENTS = {"host": "127.0.0.1", "port": 8000, "internal_key_file": "/k"}
-EMPTY = Snapshot({}, {}, None, app=AppState.RUNNING, arguments=ARGUMENTS)
+EMPTY = Snapshot({}, None, app=AppState.RUNNING, arguments=ARGUMENTS)
 
 
 def test_the_first_table_is_published_even_when_it_is_empty() -> None:
     (record,) = decide(EMPTY).records
     assert isinstance(record, PutSpec)
-    assert record.spec == {"models": {}, "keys": {}, "routes": []}
-    assert record.reason == "routes to no model; 0 key(s)"
+    assert record.spec == {"models": {}, "routes": [], "limits": []}
+    assert record.reason == "routes to no model"
 
 
-def test_it_has_the_arms_of_each_model_that_serves_and_the_hash_of_each_key() -> None:
+def test_it_has_the_arms_of_each_model_that_serves_and_nothing_of_any_key() -> None:
     copied = {**ARM, "version": 4, "weight": 0.1}
     models = {"chat": Model((ARM,), (copied,), "user"), "new": Model()}
-    looked = Snapshot(models, {"abc": {"name": "admin"}}, None, AppState.RUNNING, ARGUMENTS)
+    looked = Snapshot(models, None, AppState.RUNNING, ARGUMENTS)
     (record,) = decide(looked).records
     assert isinstance(record, PutSpec)
     assert record.spec == {
@@ -48,14 +48,14 @@ def test_it_has_the_arms_of_each_model_that_serves_and_the_hash_of_each_key() ->
                 "wakes_s": 0.0,
             }
         },
-        "keys": {"abc": {"name": "admin"}},
         "routes": [],
+        "limits": [],
     }
-    assert record.reason == "routes to chat; 1 key(s)"
+    assert record.reason == "routes to chat"
 
 
 def test_the_gateway_application_is_asked_for_when_it_is_not_there() -> None:
-    (effect,) = decide(Snapshot({}, {}, {"models": {}, "keys": {}}, AppState.ABSENT, ARGUMENTS)).effects
+    (effect,) = decide(Snapshot({}, {"models": {}}, AppState.ABSENT, ARGUMENTS)).effects
     assert isinstance(effect, EnsureApp)
     assert (effect.app, effect.route_prefix, effect.args) == (
         "gateway",
@@ -107,16 +107,14 @@ def test_a_new_version_that_serves_makes_a_new_generation_of_the_table() -> None
     assert arm["version"] == "2"
 
 
-def test_a_key_that_is_added_or_removed_changes_the_table() -> None:
+def test_a_key_that_is_added_leaves_the_table_as_it_is() -> None:
     plane = plane_with(0)
     plane.settle()
+    before = plane.only("Table")
     key = Create(kind="ApiKey", name="admin", event="Created", reason="test", spec={"sha256": "ff"})
     plane.store.commit((key,), who="test", now=1.0)
     plane.turn()
-    assert plane.table()["keys"] == {"ff": {"name": "admin"}}
-    plane.delete("ApiKey", "admin")
-    plane.turn()
-    assert plane.table()["keys"] == {}
+    assert plane.only("Table") == before
 
 
 def test_what_is_published_is_what_a_replica_reads() -> None:

@@ -100,6 +100,25 @@ def test_writing_at_an_old_revision_is_a_conflict(store: Store) -> None:
     assert found.status == {"a": 1}
 
 
+def test_a_stamp_is_another_one_after_every_change_of_its_kind_and_after_no_other(store: Store) -> None:
+    changes: list[list[Create | PutSpec | PutStatus | Note | Remove]] = [
+        [create()],
+        [create("two")],
+        [put(a=1)],
+        [status("two", a=1)],
+        [remove("two"), create("three")],
+        [remove("three")],
+        [remove()],
+    ]
+    for number, change in enumerate(changes):
+        before = store.stamp("Thing")
+        write(store, *change)
+        after = store.stamp("Thing")
+        assert after != before
+        write(store, note(), replace(create(), kind="Other", name=str(number)))
+        assert store.stamp("Thing") == after
+
+
 def test_the_status_of_an_object_that_is_gone_is_a_conflict(store: Store) -> None:
     with pytest.raises(Conflict, match="Thing/one is gone"):
         write(store, status(a=1))

@@ -18,11 +18,10 @@ from tests.control.specs.samples import (
 
 
 def test_a_field_below_a_waiting_one_waits_too() -> None:
-    (document,) = load_text(GATEWAY, "f.yaml")
+    (document,) = load_text(TIME_SLICING, "f.yaml")
     uses = {use.path: use for use in audit(document)}
-    assert uses["gateway.name"].acted
-    assert uses["gateway.routes[chat].backends[1].endpoint"].acted
-    assert uses["gateway.rate_limits[0].requests_per_minute"].waits_for == "gateway"
+    assert uses["data.sharing.version"].acted
+    assert uses["data.sharing.flags.migStrategy"].waits_for == "operation"
 
 
 def test_what_no_step_can_use_waits_with_a_note() -> None:
@@ -60,7 +59,7 @@ def test_what_only_a_device_plugin_would_do_waits_and_time_slicing_acts() -> Non
     }
 
 
-def test_layouts_sharing_and_preemption_are_acted_on() -> None:
-    for text in (CONFIG_MAP, CLUSTER_POLICY, CLUSTER, INFERENCE, QUEUE):
+def test_layouts_sharing_preemption_and_gateways_are_acted_on() -> None:
+    for text in (CONFIG_MAP, CLUSTER_POLICY, CLUSTER, INFERENCE, QUEUE, GATEWAY):
         (document,) = load_text(text, "f.yaml")
         assert [use.path for use in audit(document) if not use.acted] == []

@@ -90,5 +90,14 @@ def test_the_gateway_splits_traffic_70_20_10() -> None:
     (document,) = load("gateway.yaml")
     lines = previewed(document)
     assert [line.facts[1] for line in lines if line.part == "route"] == ["70%", "20%", "10%"]
+    assert [line.facts[2] for line in lines if line.part == "route"] == [
+        "$2.50 in, $10.00 out per million tokens (price list)",
+        "$3.00 in, $15.00 out per million tokens (price list)",
+        "$0.00 in, $0.00 out per million tokens (local: 0)",
+    ]
+    assert [line.facts for line in lines if line.part == "rate limit"] == [
+        ("60 requests a minute", "50000 tokens a minute"),
+        ("1000 requests a minute", "$2000.00 a day"),
+    ]
     assert [line.name for line in lines if line.part == "fallback"] == ["openai → anthropic → local-vllm"]
     assert len([line for line in lines if line.part == "fallback trigger"]) == 3

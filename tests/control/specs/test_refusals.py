@@ -861,6 +861,67 @@ WRONG = [
         "f.yaml:19: gateway.fallback.chain: nothing is listed; expected at least one",
     ),
     (
+        GATEWAY,
+        "      requests_per_minute: 60\n",
+        "",
+        (
+            "f.yaml:16: gateway.rate_limits[0]: nothing is limited; expected one of requests_per_minute, "
+            "tokens_per_minute, cost_per_day"
+        ),
+    ),
+    (
+        GATEWAY,
+        "requests_per_minute: 60\n",
+        "requests_per_minute: 60\n    - {key: api_key, tokens_per_minute: 9}\n",
+        (
+            "f.yaml:18: gateway.rate_limits[1].key: 'api_key' is limited twice (gateway.rate_limits[0].key on line "
+            "16); expected one limit for each key"
+        ),
+    ),
+    (
+        GATEWAY,
+        "requests_per_minute: 60",
+        "requests_per_minute: 0",
+        "f.yaml:17: gateway.rate_limits[0].requests_per_minute: found 0; expected greater than or equal to 1",
+    ),
+    (
+        GATEWAY,
+        "requests_per_minute: 60",
+        "cost_per_day: -1",
+        "f.yaml:17: gateway.rate_limits[0].cost_per_day: found -1; expected greater than or equal to 0",
+    ),
+    (
+        GATEWAY,
+        "  rate_limits:\n",
+        "  prices:\n"
+        "    - {provider: openai, model: gpt-4o, input: 1, output: 2}\n"
+        "    - {provider: openai, model: gpt-4o, input: 3, output: 4}\n"
+        "  rate_limits:\n",
+        (
+            "f.yaml:17: gateway.prices[1].model: openai/gpt-4o has two prices (gateway.prices[0].model on line 16); "
+            "expected one price for each model"
+        ),
+    ),
+    (
+        GATEWAY,
+        "  rate_limits:\n",
+        "  prices: [{provider: openai, model: gpt-4o, input: 0.0125, output: 2}]\n  rate_limits:\n",
+        (
+            "f.yaml:15: gateway.prices[0].input: found 0.0125; expected dollars per million tokens with at most three "
+            "decimals"
+        ),
+    ),
+    (
+        GATEWAY,
+        "          endpoint: http://vllm:8000\n",
+        "          endpoint: http://vllm:8000\n        - {provider: openai, model: gpt-4o, weight: 5}\n",
+        (
+            "f.yaml:15: gateway.routes[chat].backends[2].model: openai/gpt-4o is listed twice "
+            "(gateway.routes[chat].backends[0].model on line 9); expected every backend once, with one weight and one "
+            "budget"
+        ),
+    ),
+    (
         WORKFLOW,
         "      - name: rate\n        value: 0.10",
         "      {}",

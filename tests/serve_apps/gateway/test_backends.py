@@ -242,6 +242,20 @@ def test_a_backend_that_keeps_failing_is_left_alone() -> None:
     run(story())
 
 
+def test_what_is_known_of_a_backend_outlives_a_change_of_its_weight_price_and_limits() -> None:
+    async def story() -> None:
+        async with routed(refusing(500), answer_json, retries=1) as (it, (one, two)):
+            for _ in range(5):
+                assert (await ask(it))[0] == 200
+            changed = {"price": [1, 1, 1, 1], "tokens_per_minute": 100_000, "cost_per_day": 5}
+            failing = {**backend("openai", one.url, weight=3), **changed}
+            await publish(it, failing, backend("local-vllm", two.url, weight=0), retries=1)
+            assert "breaker open" in (await ask(it))[2]["x-biplane-attempts"]
+            assert len(one.bodies) == 5
+
+    run(story())
+
+
 def test_no_more_requests_are_at_a_backend_than_its_pool_has_and_those_that_wait_too_long_go_elsewhere() -> None:
     at_once, most = 0, 0
 

@@ -96,6 +96,7 @@ async def application() -> AsyncIterator[Gateway]:
         named = [route(path, "m", at(OPENAI, one), pool_size=9) for path in VALID]
         others = [{**route(path, "", at(ANTHROPIC, two), pool_size=9), "model": None} for path in VALID]
         published = Published(table(one.url, routes=named + others, max_body_bytes=1 << 18))
+        published.put_key("admin", KEY)
         gateway = Gateway(published.doors(), INTERNAL_KEY)
         ending, started = asyncio.Event(), asyncio.Event()
         words = iter([started, ending])

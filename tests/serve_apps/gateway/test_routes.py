@@ -10,7 +10,7 @@ from serve_apps.gateway.errors import ApiError
 from serve_apps.gateway.hashing import draw
 from serve_apps.gateway.replicas import Server
 from serve_apps.gateway.routes import QUARANTINE_SECONDS, Routes, sticky_key
-from serve_apps.gateway.table import Arm, Key, Model, Replica, Shadow, Sticky, Table
+from serve_apps.gateway.table import Arm, Model, Replica, Shadow, Sticky, Table
 
 
 def arm(version: str, weight: float, *replicas: str) -> Arm:
@@ -21,7 +21,7 @@ OLD, NEW = arm("1", 90), arm("2", 10)
 
 
 def table_of(*arms: Arm, version: int = 1, shadows: tuple[Shadow, ...] = ()) -> Table:
-    return Table(version, {"m": Model(arms, shadows=shadows)}, {"k": Key("admin")}, 1)
+    return Table(version, {"m": Model(arms, shadows=shadows)}, 1)
 
 
 def picked(routes: Routes, table: Table, count: int, now: float = 0.0) -> Counter[str]:
@@ -206,7 +206,7 @@ def test_a_beginning_chooses_the_replica_and_leaves_the_arms_their_shares() -> N
 
 def test_one_replica_under_two_names_has_one_load_and_one_health() -> None:
     shared = Model((arm("1", 1, "a", "b"),))
-    table = Table(1, {"m": shared, "polite": shared}, {}, 1)
+    table = Table(1, {"m": shared, "polite": shared}, 1)
     routes = Routes()
     servers(routes, table)["a"].in_flight = 5
     assert {routes.pick(table, "polite", None, 0.0).server.replica.app for _ in range(9)} == {"llm:b"}

@@ -29,7 +29,7 @@ def table_of(version: int, first: int, second: int) -> Table:
         Arm(label, weight, tuple(Replica(f"{label}{index}", "http://route") for index in range(count)))
         for label, weight, count in (("a", 3.0, first), ("b", 1.0, second))
     ]
-    return Table(version, {"m": Model(tuple(arms))}, {}, 1)
+    return Table(version, {"m": Model(tuple(arms))}, 1)
 
 
 def well(server: Server, known: Mapping[str, Endpoint], quarantined: Mapping[Server, float], now: float) -> bool:
@@ -126,7 +126,7 @@ def test_the_arms_have_their_shares_whoever_is_dead_in_them(dead: set[str], roun
 @given(st.lists(st.integers(0, 30), min_size=2, max_size=8), st.integers(0, 2**64 - 1))
 def test_no_preference_brings_a_replica_far_above_the_mean(loads: list[int], near: int) -> None:
     replicas = tuple(Replica(str(index), "http://route") for index in range(len(loads)))
-    table = Table(0, {"m": Model((Arm("1", 1.0, replicas),))}, {}, 1)
+    table = Table(0, {"m": Model((Arm("1", 1.0, replicas),))}, 1)
     routes = Routes()
     for _ in loads:
         server = routes.pick(table, "m", None, 0.0).server

@@ -16,6 +16,7 @@ from aiohttp import web
 from control.engine_report import EngineReport
 from control.traffic import Traffic, parse
 from serve_apps.gateway.app import Doors, Gateway
+from serve_apps.gateway.keys import Stamp, StoredKey
 from serve_apps.gateway.proxy import Timeouts
 
 KEY = "bp-client-key"
@@ -71,9 +72,10 @@ class Engine:
 
 @dataclass
 class Published:
-    """The store: the table as the control plane would write it, what the replicas say, and the figures' keeper.
+    """The store: the table as the control plane would write it, the keys, what the replicas say, and the figures'
+    keeper.
 
-    Replicas in `silent` say nothing any more.
+    Replicas in `silent` say nothing any more. `keys` are the specs by name, each with its revision.
     """
 
     raw: bytes | None
@@ -86,10 +88,12 @@ class Published:
     woken: list[str] = field(default_factory=list)
     rendered: int = 0
     readings: int = 0
+    keys: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    revision: int = 0
     _heard: dict[str, float] = field(default_factory=dict)
 
     def doors(self) -> Doors:
-        return Doors(self.read, self.read_engines, self.report, self.wake, self.render)
+        return Doors(self.read, self.read_keys, self.read_engines, self.report, self.wake, self.render)
 
     def report(self, replica: str, body: dict[str, Any]) -> None:
         self._require()
@@ -100,6 +104,16 @@ class Published:
         self.readings += 1
         self._require()
         return self.raw
+
+    def put_key(self, name: str, key: str, **spec: Any) -> None:
+        """`key` is the secret."""
+        self.revision += 1
+        self.keys[name] = self.revision, {"sha256": digest_of(key), **spec}
+
+    def read_keys(self, seen: Stamp | None) -> tuple[Stamp, list[StoredKey]] | None:
+        self._require()
+        stamp = len(self.keys), self.revision
+        return None if seen == stamp else (stamp, [(name, *one) for name, one in self.keys.items()])
 
     def read_engines(self) -> dict[str, tuple[EngineReport, float]]:
         self._require()
@@ -167,10 +181,12 @@ def arm_of(*replicas: tuple[str, str], **changes: Any) -> dict[str, Any]:
 
 
 def table(url: str, **changes: Any) -> bytes:
-    arms = [arm(url)]
-    digest = hashlib.sha256(KEY.encode()).hexdigest()
-    wanted = {"version": 1, "models": {"tiny": {"arms": arms}}, "keys": {digest: {"name": "admin"}}}
-    return json.dumps({**wanted, "max_body_bytes": 4096, **changes}).encode()
+    wanted = {"version": 1, "models": {"tiny": {"arms": [arm(url)]}}, "max_body_bytes": 4096}
+    return json.dumps({**wanted, **changes}).encode()
+
+
+def digest_of(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def free_port() -> int:
@@ -231,6 +247,7 @@ class QuickServer(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def gateway_of(engine: Engine, timeouts: Timeouts | None, first_table: bool) -> AsyncIterator[World]:
     published = Published(table(engine.url) if first_table else None)
+    published.put_key("admin", KEY)
     gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, period_s=PERIOD_SECONDS, stale_s=STALE_SECONDS)
     port = free_port()
     server = QuickServer(uvicorn.Config(gateway, "127.0.0.1", port, log_level="critical"))

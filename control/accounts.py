@@ -1,0 +1,129 @@
+"""Accounts of limits and budgets: what a gateway's replica asks the ledger for, and what it is answered. Pure.
+
+An account holds at most `capacity` units over any minute, or over a day of UTC. The ledger lends units to replicas, who
+spend them on requests without asking anybody, and give back what they do not need. Units are requests, tokens or
+nano-dollars: always whole.
+
+The ledger takes each report once, whatever gets lost: a holder numbers them, and repeats one until it is answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+LEASE_SECONDS = 0.5
+"""How long units of a minute may be spent after they were lent. The ledger counts them for so much longer than a
+minute: so no minute has more than the capacity, wherever it begins."""
+SLOT_SECONDS = 0.5
+MINUTE_SECONDS = 60.0
+DAY_SECONDS = 86400.0
+
+
+class Window(Enum):
+    """What an account's capacity is for. Units are told apart by slots: the moment, or the day, of their lending."""
+
+    MINUTE = "any minute"
+    DAY = "a day of UTC"
+
+    def slot(self, now: float) -> int:
+        """The slot of the moment `now`, in seconds since 1970."""
+        return int(now // (SLOT_SECONDS if self is Window.MINUTE else DAY_SECONDS))
+
+    def ends(self, slot: int) -> float:
+        """When the units of a slot count no more, in seconds since 1970."""
+        if self is Window.MINUTE:
+            return (slot + 1) * SLOT_SECONDS + MINUTE_SECONDS + LEASE_SECONDS
+        return (slot + 1) * DAY_SECONDS
+
+
+class Ask(NamedTuple):
+    """`need` units for requests that wait, of which the first wants `first`; and `ahead` for those to come."""
+
+    account: str
+    window: Window
+    capacity: int
+    need: int
+    first: int
+    ahead: int
+
+
+class Settled(NamedTuple):
+    """Of units that were lent in a slot: `spent` were, and `returned` are not needed."""
+
+    account: str
+    window: Window
+    slot: int
+    spent: int
+    returned: int
+
+
+class Took(NamedTuple):
+    """Units that were spent without a loan, while the ledger could not be asked."""
+
+    account: str
+    window: Window
+    units: int
+
+
+class Usage(NamedTuple):
+    """Whose requests, and who answered them: one line of what is used on a day (`YYYY-MM-DD`, UTC)."""
+
+    day: str
+    key: str
+    organization: str
+    route: str
+    backend: str
+
+
+class Counts(NamedTuple):
+    """Requests that ended, `errors` of them without a whole answer, `hits` out of the cache; tokens; nano-dollars, of
+    which `saved` were not spent thanks to the cache.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    hits: int = 0
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+    cost: int = 0
+    saved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one holder tells and asks; `number` counts its reports from 1."""
+
+    holder: str
+    number: int
+    settled: tuple[Settled, ...] = ()
+    took: tuple[Took, ...] = ()
+    usage: tuple[tuple[Usage, Counts], ...] = ()
+    asks: tuple[Ask, ...] = ()
+
+
+class Grant(NamedTuple):
+    """`units` are lent in `slot`; `left` is what the account has after that for anybody.
+
+    Where the need was not met, `wait_s` is after how many seconds the first request's could be, if nothing more is lent
+    meanwhile; `spent` says that it is spent, and not only reserved for requests that have not ended. `full_s` is when
+    the account is as if it had never been used.
+    """
+
+    account: str
+    slot: int
+    units: int
+    left: int
+    wait_s: float
+    full_s: float
+    spent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """To the report of that number."""
+
+    number: int
+    grants: tuple[Grant, ...]
