@@ -19,7 +19,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from control.engine_report import STALE_SECONDS
-from serve_apps.gateway import errors
+from serve_apps.gateway import errors, openapi
 from serve_apps.gateway.accounts.bank import Bank, Ledger
 from serve_apps.gateway.accounts.bound import bound_of
 from serve_apps.gateway.accounts.teller import Teller
@@ -170,6 +170,9 @@ class Gateway:
     async def _dispatch(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         path = scope["path"].rstrip("/") or "/"
         method = scope["method"]
+        if path == openapi.PATH:
+            _require_method(method, "GET", "HEAD")
+            return await answer.json(openapi.OPENAPI)
         table = self._holder.table
         if path == HEALTH:
             _require_method(method, "GET", "HEAD")

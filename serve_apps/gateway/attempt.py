@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
+import math
 import time
 from typing import Any
 
 from serve_apps.gateway.answer import JSON, Answer
-from serve_apps.gateway.backends.fault import Fault
+from serve_apps.gateway.backends.fault import MOST_BUSY_SECONDS, Fault
 from serve_apps.gateway.backends.outgoing import Outgoing
 from serve_apps.gateway.backends.relay import Relay
-from serve_apps.gateway.errors import ApiError, Failure, model_unavailable, upstream_timeout
+from serve_apps.gateway.delivery import GRACE_SECONDS
+from serve_apps.gateway.dialects.error_object import OPENAI_TYPES, status_of
+from serve_apps.gateway.dialects.reading import said_fields, said_object
+from serve_apps.gateway.dialects.sse import MOST_EVENT_BYTES
+from serve_apps.gateway.errors import INVALID_REQUEST, ApiError, Failure, model_unavailable, upstream_timeout
 from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.table import BackendSpec
 from serve_apps.gateway.taken import Taken
@@ -41,28 +46,45 @@ async def attempt(
     timeout_s: float,
     left_s: float,
 ) -> None:
-    """Passes the answer on, with `headers`; `taken` counts what it took. `timeout_s` bounds connecting and each
-    silence, `left_s` all of it.
+    """Passes the answer on, with `headers`; `taken` counts what it took. `timeout_s` bounds connecting, the wait for
+    the first content and each silence, `left_s` all of it.
 
-    Raises Failed. Where something was delivered by then, the answer has its error event.
+    Raises Failed. Where something was delivered by then, the answer has its error event. Raises TimeoutError where a
+    client took so long to read that the time was over.
     """
+    async with asyncio.timeout(left_s + GRACE_SECONDS):
+        await _attempt(wires, spec, out, answer, taken, headers, timeout_s, left_s)
+
+
+async def _attempt(
+    wires: Wires,
+    spec: BackendSpec,
+    out: Outgoing,
+    answer: Answer,
+    taken: Taken,
+    headers: Headers,
+    timeout_s: float,
+    left_s: float,
+) -> None:
     until = asyncio.get_running_loop().time() + left_s
-    origin, host, path = locate(spec.url + out.path)
     try:
+        origin, host, path = locate(spec.url + out.path)
         wire = await wires.to(origin, min(timeout_s, left_s))
     except TimeoutError:
         raise _failed(spec, Failure.UNREACHED, "it does not accept connections") from None
-    except OSError as error:
-        raise _failed(spec, Failure.UNREACHED, f"it cannot be reached ({error.strerror or error})") from None
+    except (OSError, ValueError) as error:  # the latter of a name that no name server can be asked for
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise _failed(spec, Failure.UNREACHED, f"it cannot be reached ({why})") from None
     head = [b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\n" % (path, host)]
     head += [b"%b: %b\r\n" % header for header in out.headers]
     head += [b"content-length: %d\r\n\r\n" % len(out.body), out.body]
+    first_until = min(until, asyncio.get_running_loop().time() + timeout_s)
     try:
         await wire.ask(b"".join(head), timeout_s, until)
         if wire.status != 200:
             raise _refused(spec, wire, await wire.rest())
         if any(name == b"content-type" and b"event-stream" in kind for name, kind in wire.headers):
-            await _relayed(spec, wire, out.relay(taken), answer, headers)
+            await _relayed(spec, wire, out.relay(taken), answer, headers, first_until)
         else:
             body = _whole(spec, out, await wire.rest(), taken)
             await answer.whole(200, body, [JSON, *headers])
@@ -70,60 +92,80 @@ async def attempt(
         raise Failed(Fault(Failure.SILENT, upstream_timeout(spec.name), delivered=answer.started)) from None
     except ConnectionError:
         raise _failed(spec, Failure.BROKEN, "it broke off", delivered=answer.started) from None
+    except ValueError:
+        raise _failed(spec, Failure.FAILED, "its answer cannot be read", 502, delivered=answer.started) from None
     finally:
         wires.give_back(wire)
 
 
-async def _relayed(spec: BackendSpec, wire: Wire, relay: Relay, answer: Answer, headers: Headers) -> None:
-    """What comes before the first real content waits for it: until then another backend may answer instead."""
-    held, trouble = b"", ""
+async def _relayed(
+    spec: BackendSpec, wire: Wire, relay: Relay, answer: Answer, headers: Headers, first_until: float
+) -> None:
+    """What comes before the first real content waits for it: until then another backend may answer instead. Pings and
+    comments before it are no content, however many: it comes before `first_until` on the loop's clock, or is late.
+    """
+    held, trouble, failure, readable = b"", "its stream has no end", Failure.BROKEN, True
     try:
-        while chunk := await wire.chunk():
-            held += relay.feed(chunk)
-            if held and relay.began:
-                if not answer.started:
-                    await answer.start(200, [SSE, *headers])
-                await answer.part(held)
-                held = b""
+        async with asyncio.timeout_at(first_until) as first:
+            while chunk := await wire.chunk():
+                held += relay.feed(chunk)
+                if held and relay.began:
+                    if not answer.started:
+                        first.reschedule(None)
+                        await answer.start(200, [SSE, *headers])
+                    ready, held = held, b""
+                    await answer.part(ready)
+                elif len(held) > MOST_EVENT_BYTES:
+                    raise ValueError("too much before its first content")
     except TimeoutError:
-        trouble = "it was silent for too long"
-    except (ConnectionError, ValueError) as error:
+        failure = Failure.SILENT
+    except ConnectionError as error:
         trouble = f"it broke off: {error}"
+    except ValueError as error:
+        trouble, readable = f"it cannot be read: {error}", False
     last = held + relay.finish()
     if relay.whole or answer.started:
         if not answer.started:
             await answer.start(200, [SSE, *headers])
-        await answer.part(last, last=True)
-    if relay.whole:
+        try:
+            await answer.part(last, last=True)
+        except ValueError as error:
+            raise Failed(Fault(Failure.BROKEN, STREAM_CUT, delivered=True)) from error
+    if relay.whole and readable:
         return
     if relay.told is not None:
         status, told = relay.told
         raise Failed(Fault(Failure.FAILED, _error_of(spec, status, told), status, delivered=answer.started))
-    silent = Failure.SILENT if trouble.startswith("it was") else Failure.BROKEN
-    told_client = STREAM_CUT if answer.started else model_unavailable(spec.name, trouble or "its stream has no end")
-    raise Failed(Fault(silent, told_client, delivered=answer.started))
+    if failure is Failure.SILENT and not answer.started:
+        raise Failed(Fault(failure, upstream_timeout(spec.name)))
+    told_client = STREAM_CUT if answer.started else model_unavailable(spec.name, trouble)
+    raise Failed(Fault(failure, told_client, delivered=answer.started))
 
 
 def _whole(spec: BackendSpec, out: Outgoing, body: bytes, taken: Taken) -> bytes:
-    """The answer as a chat's. Raises Failed for what is no answer, an error with status 200 among it."""
+    """The answer as a chat's. Raises ValueError for what is no answer, Failed for an error that has status 200."""
     try:
-        document: Any = json.loads(body)
+        document: Any = json.loads(body.decode())
         if not isinstance(document, dict):
             raise ValueError("no object")
         if document.get("error"):
-            raise Failed(Fault(Failure.FAILED, _error_of(spec, 502, body), 502))
+            status = status_of(document)
+            raise Failed(Fault(Failure.FAILED, _error_of(spec, status, body), status))
         taken.answered = len(body)
         taken.usage = out.usage(told) if isinstance(told := document.get("usage"), dict) else None
         return json.dumps(out.whole(document)).encode() if out.whole else body
-    except (ValueError, RecursionError):
-        raise _failed(spec, Failure.FAILED, "its answer cannot be read", 502) from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _refused(spec: BackendSpec, wire: Wire, body: bytes) -> Failed:
     error = _error_of(spec, wire.status, body)
     told = next((value for name, value in wire.headers if name == b"retry-after"), None)
+    seconds = seconds_of(told)
+    if seconds is not None and error.status in (429, 503):
+        error.headers = ((b"retry-after", b"%d" % min(math.ceil(seconds), MOST_BUSY_SECONDS)),)
     refused = any(word in error.code for word in POLICY)
-    return Failed(Fault(Failure.FAILED, error, wire.status, seconds_of(told), refused=refused))
+    return Failed(Fault(Failure.FAILED, error, wire.status, seconds, refused=refused))
 
 
 def seconds_of(retry_after: bytes | None) -> float | None:
@@ -142,16 +184,21 @@ def seconds_of(retry_after: bytes | None) -> float | None:
 
 def _error_of(spec: BackendSpec, status: int, body: bytes) -> ApiError:
     """What the client is told: a refusal of its request in the provider's words, else that the backend failed."""
+    if not 400 <= status < 500 or status in (401, 402, 403, 404):
+        return model_unavailable(spec.name, f"it answered {status}")
+    kind = OPENAI_TYPES.get(status, INVALID_REQUEST)
     try:
-        told = json.loads(body)["error"]
-        message, code = str(told["message"]), told.get("code") or told.get("type")
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return model_unavailable(spec.name, f"it answered {status}")
-    if status >= 500 or status in (401, 402, 403, 404):
-        return model_unavailable(spec.name, f"it answered {status}")
-    named = code if isinstance(code, str) else "invalid_request"
-    param = told.get("param")
-    return ApiError(status, named, message, param=param if isinstance(param, str) else None)
+        error = said_fields(said_object(body).get("error"))
+    except ValueError:  # a proxy's page
+        error = {}
+    message, code, param = error.get("message"), error.get("code") or error.get("type"), error.get("param")
+    return ApiError(
+        status,
+        code if isinstance(code, str) else ("rate_limit_exceeded" if status == 429 else "invalid_request"),
+        message if isinstance(message, str) else f"The backend {spec.name} answered {status} without saying why.",
+        kind=kind,
+        param=param if isinstance(param, str) else None,
+    )
 
 
 def _failed(

@@ -73,7 +73,10 @@ class Exchange:
         finally:
             meter.end(outcome)
         taken.whole(body)
-        await answer.whole(200, body, headers)
+        try:
+            await answer.whole(200, body, headers)
+        except ValueError:
+            raise model_unavailable(request.model, "its answer cannot be read") from None
 
     async def _relay(
         self, wire: Wire, answer: Answer, headers: Headers, meter: Meter, visit: Visit, shown: bool, taken: Taken
@@ -89,7 +92,7 @@ class Exchange:
                         visit.began()
                         await answer.start(200, headers)
                     await answer.part(ready)
-        except (ConnectionError, TimeoutError) as error:
+        except (ConnectionError, TimeoutError, ValueError) as error:
             broken = error
         last = taken.lines(relay.finish(), shown)
         if not answer.started:
@@ -97,8 +100,11 @@ class Exchange:
                 raise _never_began(relay, visit.model, broken)
             visit.began()
             await answer.start(200, headers)
-        await answer.part(last, last=True)
-        if relay.whole:
+        try:
+            await answer.part(last, last=True)
+        except ValueError as error:
+            broken = error  # of which the client has an event
+        if relay.whole and not isinstance(broken, ValueError):
             return Outcome.WHOLE
         self._figures.streams_cut += 1
         taken.cut = True

@@ -16,17 +16,21 @@ from serve_apps.gateway.dialects.anthropic_events import AnthropicEvents
 from serve_apps.gateway.dialects.anthropic_response import anthropic_response
 from serve_apps.gateway.dialects.chat_request import chat_request
 from serve_apps.gateway.dialects.error_object import anthropic_error
-from serve_apps.gateway.dialects.reading import Json
+from serve_apps.gateway.dialects.reading import Json, said_object
 from serve_apps.gateway.dialects.responses_events import ResponsesEvents
 from serve_apps.gateway.dialects.responses_object import response_object
 from serve_apps.gateway.dialects.responses_request import responses_chat_request
 from serve_apps.gateway.dialects.sse import DONE, MOST_EVENT_BYTES, EventSplitter, named_event
 from serve_apps.gateway.errors import ApiError
+from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.wire import Headers
 
 
 class Stream(Protocol):
-    """Chat chunks in, events of the client's API out."""
+    """Chat chunks in, events of the client's API out: `ended` with the answer, or `failed` with an error's event."""
+
+    ended: bool
+    failed: bool
 
     def feed(self, chunk: Json) -> list[Json]: ...
 
@@ -72,7 +76,7 @@ class SurfaceAnswer(Answer):
         self._request: Json = {}
         self._splitter = EventSplitter(MOST_EVENT_BYTES)
         self._stream: Stream | None = None
-        self._streams, self._native = True, False
+        self._streams, self._native, self._over = True, False, False
 
     def expect(self, request: Request, *, native: bool) -> None:
         """What is answered: as a chat, or where it is `native` in the client's own API already."""
@@ -80,29 +84,50 @@ class SurfaceAnswer(Answer):
 
     async def error(self, error: ApiError) -> None:
         told = self._surface.fail(json.loads(error.body()), error.status)
-        await self._whole(error.status, told, [JSON, *error.headers])
+        await self._whole(error.status, json.dumps(told).encode(), [JSON, *error.headers])
 
     async def whole(self, status: int, body: bytes, headers: Headers) -> None:
         """Raises ValueError where the engine's answer is not a chat's."""
-        told = json.loads(body)
-        await self._whole(
-            status, told if self._native else self._surface.tell(self._request, told, self._made_id), headers
-        )
+        if not self._native:
+            try:
+                body = json.dumps(self._surface.tell(self._request, json.loads(body), self._made_id)).encode()
+            except RecursionError:
+                raise ValueError("it is nested too deeply") from None
+        await self._whole(status, body, headers)
 
     async def part(self, body: bytes, last: bool = False) -> None:
-        if self._streams:
-            body = self._translated(body, last)
+        """Raises ValueError where it is no part of a chat's stream, or the last one without its end. The client has an
+        error's event then, and gets no more parts.
+        """
+        if self._over:
+            return
+        try:
+            body = self._translated(body, last) if self._streams else body
+        except ValueError:
+            body, self._over = _events(self._opened().feed(json.loads(STREAM_CUT.body()))), True
+            await super().part(body, last=True)
+            raise
         if body or last:
             await super().part(body, last)
 
-    async def _whole(self, status: int, document: Json, headers: Headers) -> None:
+    async def _whole(self, status: int, body: bytes, headers: Headers) -> None:
         self._streams = False
-        await super().whole(status, json.dumps(document).encode(), headers)
+        await super().whole(status, body, headers)
 
     def _translated(self, body: bytes, last: bool) -> bytes:
-        if self._stream is None:
-            self._stream = self._surface.stream(self._request, self._made_id)
+        stream = self._opened()
         events: list[Json] = []
         for event in self._splitter.feed(body) + (self._splitter.finish() if last else []):
-            events += self._stream.done() if event.data == DONE else self._stream.feed(json.loads(event.data))
-        return b"".join(map(named_event, events))
+            events += stream.done() if event.data == DONE else stream.feed(said_object(event.data))
+        if last and not (stream.ended or stream.failed):
+            raise ValueError("it has no end")
+        return _events(events)
+
+    def _opened(self) -> Stream:
+        if self._stream is None:
+            self._stream = self._surface.stream(self._request, self._made_id)
+        return self._stream
+
+
+def _events(events: list[Json]) -> bytes:
+    return b"".join(map(named_event, events))

@@ -48,7 +48,7 @@ class Taken:
             return
         try:
             told, _ = _decode(body[body.index(b":", at) + 1 :].decode().lstrip())
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if isinstance(told, dict):
             self.usage = Usage.of_chat(told)
@@ -82,7 +82,7 @@ class Taken:
         try:
             chunk = json.loads(line.removeprefix(b"data:"))
             told, choices = chunk["usage"], chunk.get("choices")
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             return True
         if isinstance(told, dict):
             self.usage = Usage.of_chat(told)

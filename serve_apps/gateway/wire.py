@@ -29,6 +29,9 @@ to the kernel looks the same; a lost machine is then found by its missing report
 MOST_UNREAD = 1 << 18
 """Bytes of an answer that its reader has not taken, from which on no more are read from the socket."""
 
+MOST_HELD = 1 << 28
+"""Bytes of an answer that is not streamed: ten times what the largest batch of embeddings takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -104,10 +107,13 @@ class Wire(asyncio.Protocol):
         return found
 
     async def rest(self) -> bytes:
-        """All of the body that is still to come."""
-        parts = []
+        """All of the body that is still to come. Raises ConnectionError as well where that is too much to hold."""
+        parts, size = [], 0
         while part := await self.chunk():
             parts.append(part)
+            size += len(part)
+            if size > MOST_HELD:
+                raise ConnectionError(f"its answer has more than {MOST_HELD} bytes")
         return b"".join(parts)
 
     @property
@@ -178,7 +184,7 @@ class Wire(asyncio.Protocol):
             return self._transport.abort()
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(ConnectionError(str(error)))
             return self._transport.abort()
         if self._unread > MOST_UNREAD:

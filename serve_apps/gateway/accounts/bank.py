@@ -141,7 +141,8 @@ class Bank:
         turned = 0.0
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), PERIOD_SECONDS)
+                async with asyncio.timeout(PERIOD_SECONDS):
+                    await self._wanted.wait()
             now = time.monotonic()
             if now - turned >= PERIOD_SECONDS:
                 turned = now

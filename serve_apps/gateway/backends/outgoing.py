@@ -50,7 +50,7 @@ def outgoing(request: Request, spec: BackendSpec, key: str, created: int) -> Out
         return _to_anthropic(request, spec, key, created)
     headers = ((b"authorization", b"Bearer " + key.encode()),) if key else ()
     chat = as_chat(request).counted()
-    document = chat.document if chat.path == EMBEDDINGS else without_extensions(chat.document)
+    document = without_extensions(chat.document) if chat.path == CHAT else chat.document
     body = json.dumps({**document, "model": spec.model}).encode()
     return Outgoing(chat.path, body, headers, lambda taken: ChatRelay(taken, shown=chat.shown))
 
@@ -70,7 +70,9 @@ def _to_anthropic(request: Request, spec: BackendSpec, key: str, created: int) -
         completion = chat_response(message, created)
         return text_completion(completion) if text else completion
 
-    counted = bool((chat.get("stream_options") or {}).get("include_usage")) or request.path not in (CHAT, COMPLETIONS)
+    options = chat.get("stream_options")
+    asked = isinstance(options, dict) and bool(options.get("include_usage"))
+    counted = asked or request.path not in (CHAT, COMPLETIONS)
     return Outgoing(
         MESSAGES,
         json.dumps(told).encode(),

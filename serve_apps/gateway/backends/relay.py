@@ -7,12 +7,12 @@ an honest end, as in `serve_apps/gateway/stream.py`.
 from __future__ import annotations
 
 import json
-from typing import Any, Protocol
+from typing import Protocol
 
 from serve_apps.gateway.dialects.chat_chunks import ChatChunks
 from serve_apps.gateway.dialects.completions import text_chunks
 from serve_apps.gateway.dialects.error_object import anthropic_error, status_of
-from serve_apps.gateway.dialects.reading import Json
+from serve_apps.gateway.dialects.reading import Json, said_object
 from serve_apps.gateway.dialects.sse import DONE, DONE_EVENT, MOST_EVENT_BYTES, EventSplitter, plain_event
 from serve_apps.gateway.dialects.usage import Usage
 from serve_apps.gateway.stream import STREAM_CUT, EventRelay
@@ -50,8 +50,8 @@ class ChatRelay:
         self._looking = EventSplitter(MOST_EVENT_BYTES)
 
     def feed(self, chunk: bytes) -> bytes:
-        if not self.began:
-            self.began = any(_is_real(event.data) for event in self._looking.feed(chunk))
+        for event in () if self.began else self._looking.feed(chunk):
+            self.began = self.began or _is_real(event.data)
         return self._taken.lines(self._events.feed(chunk), self._shown)
 
     def finish(self) -> bytes:
@@ -79,7 +79,8 @@ class EventsRelay:
         found = [
             one
             for event in self._splitter.feed(chunk)
-            for told in self._chunks.feed(json.loads(event.data))
+            if not self._chunks.ended
+            for told in self._chunks.feed(said_object(event.data))
             for one in (text_chunks(told) if self._text else [told])
         ]
         if self._chunks.failed and self.told is None:
@@ -109,15 +110,18 @@ class NativeRelay:
     def feed(self, chunk: bytes) -> bytes:
         out = []
         for event in self._splitter.feed(chunk):
-            name = event.name or str(json.loads(event.data).get("type"))
+            if self.whole or self.told:
+                break
+            name = event.name if self.began and event.name else _kind(event.data)
             self._taken.events += name == "content_block_delta"
             if name in ("message_start", "message_delta"):
-                self._count(json.loads(event.data))
+                self._count(said_object(event.data))
             self.began = self.began or name in ("content_block_delta", "message_delta")
-            self.whole = self.whole or name == "message_stop"
-            if name == "error" and self.told is None:
-                self.told = status_of(json.loads(event.data)), event.data
-            out.append(b"event: " + name.encode() + b"\ndata: " + event.data + b"\n\n")
+            self.whole = name == "message_stop"
+            if name == "error":
+                self.told = status_of(said_object(event.data)), event.data
+            data = event.data.decode(errors="replace").replace("\n", "\ndata: ")
+            out.append(f"event: {name}\ndata: {data}\n\n".encode())
         return b"".join(out)
 
     def _count(self, event: Json) -> None:
@@ -135,15 +139,25 @@ class NativeRelay:
         return b"event: error\ndata: " + json.dumps(cut).encode() + b"\n\n"
 
 
+def _kind(data: bytes) -> str:
+    """What an event of Anthropic's calls itself. Raises ValueError where it is none."""
+    kind = said_object(data).get("type")
+    if not isinstance(kind, str) or not kind.isidentifier():
+        raise ValueError("an event without a type")
+    return kind
+
+
 def _is_real(data: bytes) -> bool:
-    """Whether an event of a chat or a completion has something of an answer, or ends it."""
+    """Whether an event of a chat or a completion has something of an answer, or ends it. Raises ValueError where it is
+    none.
+    """
     if data == DONE:
         return True
+    choices = said_object(data).get("choices") or ()
     try:
-        choices: Any = json.loads(data).get("choices") or ()
         return any(_says(choice) for choice in choices)
-    except (ValueError, AttributeError, TypeError):
-        return False
+    except (AttributeError, TypeError):
+        raise ValueError("its choices cannot be read") from None
 
 
 def _says(choice: Json) -> bool:

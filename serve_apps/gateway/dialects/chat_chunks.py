@@ -2,7 +2,7 @@
 
 from serve_apps.gateway.dialects.chat_response import chat_tier, explanation, matched
 from serve_apps.gateway.dialects.error_object import openai_error, status_of
-from serve_apps.gateway.dialects.reading import Json, said_text
+from serve_apps.gateway.dialects.reading import Json, said_fields, said_text
 from serve_apps.gateway.dialects.reasons import FINISH_REASONS
 from serve_apps.gateway.dialects.tools import tool_call, written
 from serve_apps.gateway.dialects.usage import NOTHING, Usage
@@ -60,7 +60,7 @@ class ChatChunks:
         return []  # a ping, or what was added to the API since
 
     def _opened(self, message: Json) -> list[Json]:
-        self._told_usage = message["usage"]
+        self._told_usage = said_fields(message.get("usage"))
         self.usage = Usage.of_anthropic(self._told_usage)
         self._tier = chat_tier(self._told_usage)
         self._id, self._model = message["id"], message["model"]
@@ -118,7 +118,8 @@ class ChatChunks:
 
     def _finish(self, event: Json) -> list[Json]:
         """The figures are cumulative and lie over those of the start, of which some may be missing here."""
-        self._told_usage = self._told_usage | {name: n for name, n in event["usage"].items() if n is not None}
+        told = said_fields(event.get("usage"))
+        self._told_usage = self._told_usage | {name: n for name, n in told.items() if n is not None}
         self.usage = Usage.of_anthropic(self._told_usage)
         delta = event["delta"]
         if not delta["stop_reason"]:

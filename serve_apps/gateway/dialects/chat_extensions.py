@@ -3,6 +3,8 @@
 vLLM and its like know these names or pass them over. OpenAI itself refuses a request that has them.
 """
 
+from typing import Any
+
 from serve_apps.gateway.dialects.reading import Json
 
 IN_REQUEST = frozenset({"top_k"})
@@ -11,20 +13,25 @@ IN_PART = frozenset({"cache_control"})
 
 
 def without_extensions(chat: Json) -> Json:
-    """A copy, of a chat request that another dialect was translated into, for OpenAI itself."""
-    found = _less(chat, IN_REQUEST) | {"messages": [_message(message) for message in chat["messages"]]}
-    if "tools" in chat:
-        found["tools"] = [_less(tool, IN_PART) for tool in chat["tools"]]
+    """A copy for OpenAI itself. What is no message, part or tool stays as it is: who is asked says what is wrong."""
+    found: Json = _less(chat, IN_REQUEST)
+    for name, one_of in (("messages", _message), ("tools", _part)):
+        if isinstance(found.get(name), list):
+            found[name] = [one_of(one) for one in found[name]]
     return found
 
 
-def _message(message: Json) -> Json:
+def _message(message: Any) -> Any:
     found = _less(message, IN_MESSAGE)
     for name in ("content", "tool_calls"):
-        if isinstance(found.get(name), list):
-            found[name] = [_less(part, IN_PART) for part in found[name]]
+        if isinstance(found, dict) and isinstance(found.get(name), list):
+            found[name] = [_part(part) for part in found[name]]
     return found
 
 
-def _less(document: Json, names: frozenset[str]) -> Json:
-    return {name: value for name, value in document.items() if name not in names}
+def _part(part: Any) -> Any:
+    return _less(part, IN_PART)
+
+
+def _less(value: Any, names: frozenset[str]) -> Any:
+    return {name: one for name, one in value.items() if name not in names} if isinstance(value, dict) else value

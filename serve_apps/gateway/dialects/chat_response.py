@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from serve_apps.gateway.dialects.reading import Json
+from serve_apps.gateway.dialects.reading import Json, said_fields
 from serve_apps.gateway.dialects.reasons import FINISH_REASONS
 from serve_apps.gateway.dialects.thinking import thoughts_of
 from serve_apps.gateway.dialects.tools import tool_call, written
@@ -36,8 +36,8 @@ def chat_response(message: Json, created: int) -> Json:
             "created": created,
             "model": message["model"],
             "choices": [choice | matched(message)],
-            "usage": Usage.of_anthropic(message["usage"]).for_chat(),
-        } | chat_tier(message["usage"])
+            "usage": Usage.of_anthropic(message.get("usage")).for_chat(),
+        } | chat_tier(message.get("usage"))
     except (AttributeError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"not a message of Anthropic's: {error!r}") from None
 
@@ -55,5 +55,6 @@ def matched(stopped: Json) -> Json:
 
 
 def chat_tier(usage: Any) -> Json:
-    tier = TIERS.get(usage.get("service_tier"))
+    told = said_fields(usage).get("service_tier")
+    tier = TIERS.get(told) if isinstance(told, str) else None
     return {"service_tier": tier} if tier else {}

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from serve_apps.gateway.errors import ApiError, invalid_value
+from serve_apps.gateway.nesting import loaded
 
 Json = dict[str, Any]
 
@@ -61,3 +62,18 @@ def said_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{type(value).__name__} where text belongs")
     return value
+
+
+def said_object(data: bytes) -> Json:
+    """The object that a backend's event has as JSON. What is no UTF-8 in it is replaced, as the standard of events has
+    it. Raises ValueError where it is none.
+    """
+    found = loaded(data.decode(errors="replace"))
+    if not isinstance(found, dict):
+        raise ValueError(f"{type(found).__name__} where an object belongs")
+    return found
+
+
+def said_fields(value: Any) -> Json:
+    """Of what a backend may leave out or get wrong: none where it is no object."""
+    return value if isinstance(value, dict) else {}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from serve_apps.gateway.dialects.reading import Json
+from serve_apps.gateway.dialects.reading import Json, said_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +23,28 @@ class Usage:
 
     @classmethod
     def of_chat(cls, usage: Any) -> "Usage":
-        found = _fields(usage)
-        details = _fields(found.get("prompt_tokens_details"))
+        found = said_fields(usage)
+        details = said_fields(found.get("prompt_tokens_details"))
         written = _count(details, "cache_write_tokens") or _count(details, "created_cache_tokens")  # OpenAI's, vLLM's
-        thought = _count(_fields(found.get("completion_tokens_details")), "reasoning_tokens")
+        thought = _count(said_fields(found.get("completion_tokens_details")), "reasoning_tokens")
         read = _count(details, "cached_tokens")
         return _bounded(_count(found, "prompt_tokens"), read, written, _count(found, "completion_tokens"), thought)
 
     @classmethod
     def of_anthropic(cls, usage: Any) -> "Usage":
         """`usage` of a message, or of `message_start` with what `message_delta` said since laid over it."""
-        found = _fields(usage)
+        found = said_fields(usage)
         read, written = _count(found, "cache_read_input_tokens"), _count(found, "cache_creation_input_tokens")
-        thought = _count(_fields(found.get("output_tokens_details")), "thinking_tokens")
+        thought = _count(said_fields(found.get("output_tokens_details")), "thinking_tokens")
         prompt = _count(found, "input_tokens") + read + written
         return _bounded(prompt, read, written, _count(found, "output_tokens"), thought)
 
     @classmethod
     def of_responses(cls, usage: Any) -> "Usage":
-        found = _fields(usage)
-        details = _fields(found.get("input_tokens_details"))
+        found = said_fields(usage)
+        details = said_fields(found.get("input_tokens_details"))
         read, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
-        thought = _count(_fields(found.get("output_tokens_details")), "reasoning_tokens")
+        thought = _count(said_fields(found.get("output_tokens_details")), "reasoning_tokens")
         return _bounded(_count(found, "input_tokens"), read, written, _count(found, "output_tokens"), thought)
 
     def for_chat(self) -> Json:
@@ -82,10 +82,6 @@ NOTHING = Usage(0, 0, 0, 0, 0)
 def _bounded(prompt: int, cached: int, written: int, completion: int, reasoning: int) -> Usage:
     cached = min(cached, prompt)
     return Usage(prompt, cached, min(written, prompt - cached), completion, min(reasoning, completion))
-
-
-def _fields(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}
 
 
 def _count(found: Json, name: str) -> int:

@@ -24,9 +24,9 @@ from tests.serve_apps.gateway.upstream import (
 )
 
 
-def run(story: Coroutine[Any, Any, None]) -> None:
+def run(story: Coroutine[Any, Any, None], seconds: float = 20) -> None:
     """On the event loop that Ray gives its actors."""
-    uvloop.run(asyncio.wait_for(story, 20))
+    uvloop.run(asyncio.wait_for(story, seconds))
 
 
 async def refusal(response: aiohttp.ClientResponse, status: int, code: str) -> dict[str, Any]:
