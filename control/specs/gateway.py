@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from control.specs.base import AtLeastOne, Filled, Items, Name, Spec, Waits, named_once
+from control.specs.filters import FilterSpec
 from control.specs.problem import nearest, one_of, refuse, show
 from control.specs.provider import ProviderName, Secret
 from control.specs.trigger import TriggerText
@@ -63,6 +64,7 @@ class Route(Spec):
     name: Name
     match: Match
     backends: Annotated[Items[Backend], AtLeastOne, AfterValidator(_carry_traffic)]
+    filters: Items[FilterSpec] = ()
 
 
 def _match_once(routes: tuple[Route, ...]) -> tuple[Route, ...]:

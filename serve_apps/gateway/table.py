@@ -99,7 +99,8 @@ class Route:
     """Requests at a path for a model, or for any that is not served, and who may answer them.
 
     `chain` has providers in the order in which they are fallen back to, `triggers` say when one is left. `timeout_s`
-    bounds connecting, the wait for the first token and silence between tokens; `retries` are over all backends.
+    bounds connecting, the wait for the first token and silence between tokens; `retries` are over all backends;
+    `filters` are as the control plane wrote them, in JSON.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Route:
     timeout_s: float
     retries: int
     streaming: bool
+    filters: str = "[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ def _route(told: dict[str, Any]) -> Route:
         float(told["timeout_s"]),
         int(told["retries"]),
         bool(told["streaming"]),
+        json.dumps(told.get("filters", [])),
     )
 
 
