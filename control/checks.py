@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from control.checks_deployment import deployment_faults, deployment_notes, room_faults
+from control.checks_filters import filter_faults, filter_notes
 from control.kernel.store import Object
 from control.pipeline.compile import check, graph_of
 from control.pipeline.dag import Task
@@ -212,6 +213,8 @@ def _meaning(document: Document, around: Surroundings) -> Iterator[Fault]:
             yield from layout_faults(spec, around.sites)
         case Cluster() as spec:
             yield from cluster_faults(spec, document.raw, around.config_maps)
+        case GatewayFile() as spec:
+            yield from filter_faults(spec)
 
 
 def _names(path: Loc, name: str | None, what: str, known: Iterable[str]) -> Iterator[Fault]:
@@ -231,6 +234,8 @@ def _notes(document: Document, around: Surroundings) -> Iterator[Fault]:
         case Deployment() as spec:
             yield from deployment_notes(spec, around.versions, around.nodes)
             yield from _beyond(document, spec, around)
+        case GatewayFile() as spec:
+            yield from filter_notes(spec)
         case Queue() as spec if around.devices is not None:
             yield from overcommitment(spec.name, {queue.name: queue for queue in around.rules.queues}, around.devices)
     if around.nodes:

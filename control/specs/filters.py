@@ -62,7 +62,10 @@ def _end_in_answers(on: On, patterns: Iterable[tuple[Loc, Pattern]]) -> None:
 
 
 HeaderName = Annotated[str, AfterValidator(_is_header)]
-HeaderValue = Annotated[Text, AfterValidator(_is_header_value)]
+HeaderValue = Annotated[
+    Annotated[Text, AfterValidator(_is_header_value), Tag("[Text]")] | Annotated[Secret, Tag("[Secret]")],
+    Discriminator(lambda value: "[Secret]" if isinstance(value, dict | Secret) else "[Text]"),
+]
 
 
 class NamedPattern(Spec):
@@ -91,14 +94,18 @@ class RedactFilter(Spec):
             if one.name in self.presets:
                 raise refuse(f"'{one.name}' is a preset here, too", "every name once", at=("patterns", index, "name"))
         if self.restore and self.on == "response":
-            raise refuse("nothing is taken from requests that could be restored", "on: request or both", at=("restore",))
+            raise refuse(
+                "nothing is taken from requests that could be restored", "on: request or both", at=("restore",)
+            )
         return self
-        _end_in_answers(self.on, ((("patterns", index, "pattern"), one.pattern) for index, one in enumerate(self.patterns)))
+        _end_in_answers(
+            self.on, ((("patterns", index, "pattern"), one.pattern) for index, one in enumerate(self.patterns))
+        )
         return self
 
 
 class HeaderChanges(Spec):
-    set: dict[HeaderName, HeaderValue | Secret] = Field(default={})
+    set: dict[HeaderName, HeaderValue] = Field(default={})
     remove: Items[HeaderName] = ()
 
 
@@ -188,7 +195,7 @@ def _is_typed(value: Any) -> Any:
 
 def _tag(value: Any) -> str:
     """In brackets: it stands in the place of an error, and in no file."""
-    kind = value.get("type") if isinstance(value, dict) else value.type
+    kind = str(value.get("type") if isinstance(value, dict) else value.type)
     return f"[{_BUILT_IN.get(kind, OwnFilter).__name__}]"
 
 

@@ -41,8 +41,8 @@ class Part(Enum):
 
 @dataclass(frozen=True)
 class Context:
-    """Whose request it is: the name of its `key`, its `organization` (empty for none), the `route` it takes, the `model`
-    that it asks for. `memory` is for what a filter keeps of the request for its answer, under the filter itself.
+    """Whose request it is: the name of its `key`, its `organization` (empty for none), the `route` that it takes, the
+    `model` that it asks for. `memory` is for what a filter keeps of the request for its answer, under the filter itself.
     """
 
     key: str
