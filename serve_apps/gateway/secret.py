@@ -1,4 +1,4 @@
-"""The keys of providers, and the secrets of filters: read where the table says that they are, held in memory, never shown.
+"""The keys of providers and the secrets of filters: read where the table says, held in memory, never shown.
 
 A file is read again at each `refresh`, so that a key that was changed there is used within a second. A crash leaves
 nothing behind.

@@ -111,7 +111,7 @@ class AnswerFilter:
                 said[place[0]] = (said[place[0]] or "") + rest
             elif rest and place is not None:
                 before.append(self._tail(index, place, rest))
-        elif spoke and not any(value for name, value in said.items() if name != "role"):
+        elif spoke and not any(said.values()):
             return None
         return {**choice, "logprobs": None, **({"delta": said} if is_chat else said)}
 

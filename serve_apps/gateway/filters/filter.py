@@ -42,7 +42,7 @@ class Part(Enum):
 @dataclass(frozen=True)
 class Context:
     """Whose request it is: the name of its `key`, its `organization` (empty for none), the `route` that it takes, the
-    `model` that it asks for. `memory` is for what a filter keeps of the request for its answer, under the filter itself.
+    `model` that it asks for. `memory` is for what a filter keeps of the request for its answer, under itself.
     """
 
     key: str

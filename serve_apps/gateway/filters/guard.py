@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
 
 from control.specs.filters import GuardFilter
 from control.specs.pattern import Pattern, parse_pattern
@@ -20,11 +20,11 @@ class Guard(Filter):
 
     def request(self, document: Json, context: Context) -> Json:
         spec = self._spec
-        for message in document.get("messages") or ():
-            if spec.roles and isinstance(message, dict) and message.get("role") not in spec.roles:
+        for message in _objects(document, "messages"):
+            if spec.roles and message.get("role") not in spec.roles:
                 allowed = ", ".join(spec.roles)
                 raise Rejected(f"Messages of the role {message.get('role')!r} are not allowed here: {allowed} are.")
-        for name in map(_tool_name, _tools(document)):
+        for name in map(_tool_name, _objects(document, "tools", "functions")):
             if name in spec.blocked_tools:
                 raise Rejected(f"The tool '{name}' is not allowed here.")
         said = list(texts(document))
@@ -44,14 +44,15 @@ class Guard(Filter):
         raise Rejected(self._spec.message)
 
 
-def _tools(document: Json) -> list[Any]:
-    """Those that the model may use, in either form that OpenAI's chat has."""
-    return [tool for name in ("tools", "functions") for tool in document.get(name) or ()]
+def _objects(document: Json, *names: str) -> Iterator[Json]:
+    """What else stands there is for the model's server to refuse."""
+    for name in names:
+        listed = document.get(name)
+        yield from (one for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()
 
 
-def _tool_name(tool: Any) -> object:
-    if not isinstance(tool, dict):
-        return None
+def _tool_name(tool: Json) -> object:
+    """In either form that OpenAI's chat has."""
     function = tool.get("function")
     return (function if isinstance(function, dict) else tool).get("name")
 

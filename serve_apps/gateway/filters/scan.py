@@ -15,6 +15,9 @@ Replace = Callable[[str, str], str]
 """What stands in place of a match, by the name of what was found and its text."""
 
 
+_BRACKET = ord("]")
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is looked for, by `name`. `valid` says how many characters of a match count, from its start; 0 for none, as
@@ -37,46 +40,59 @@ class Patterns:
 
     def replaced(self, text: str, replace: Replace) -> str:
         """The same text where nothing was found."""
-        if self.any.search(raw := _encoded(text)) is None:
+        raw = bytearray(_encoded(text))
+        if self.any.search(raw) is None:
             return text
-        out, _ = self.run(raw, 0, replace, last=True)
-        return _decoded(out)
+        return _decoded(self.run(raw, 0, replace, last=True)[0])
 
-    def run(self, text: bytes, at: int, replace: Replace, *, last: bool) -> tuple[bytes, int]:
-        """What becomes of the text from `at` on, and up to where: what is behind that needs the next piece."""
+    def run(self, text: bytearray, at: int, replace: Replace, *, last: bool) -> tuple[bytes, int]:
+        """What becomes of the text from `at` on, and up to where: what is behind that needs the next piece.
+
+        Of each match the last byte is overwritten: what comes next stands after the bracket of a placeholder, and
+        begins a word there. `4111 1111 1111 1111` right behind an address would be shown otherwise.
+        """
         out: list[bytes] = []
         found: list[tuple[int, int] | None] = []
         limit = self._decided(text, at, last)
         if self.any.search(text, at) is not None:
             found = [self._find(index, text, at) for index in range(len(self.wanted))]
         while True:
-            start, index = min(((one[0], index) for index, one in enumerate(found) if one), default=(limit, -1))
-            if start >= limit or index < 0:
+            found_first = min(((*one, index) for index, one in enumerate(found) if one), key=_begins, default=None)
+            if found_first is None or found_first[0] >= limit:
                 break
-            end = found[index][1]  # type: ignore[index]  # it is not None: it was just chosen
-            out += text[at:start], _encoded(replace(self.wanted[index].name, _decoded(text[start:end])))
+            start, end, index = found_first
+            out += bytes(text[at:start]), _encoded(replace(self.wanted[index].name, _decoded(text[start:end])))
+            text[end - 1] = _BRACKET
             at = end
-            if at > limit:
-                limit = self._decided(text, at, last)
-            for other, one in enumerate(found):
-                if one is not None and one[0] < at:
-                    found[other] = self._find(other, text, at)
-        out.append(text[at:limit])
+            limit = self._decided(text, at, last)
+            found = [self._next(other, one, text, at) for other, one in enumerate(found)]
+        out.append(bytes(text[at:limit]))
         return b"".join(out), limit
 
-    def _decided(self, text: bytes, at: int, last: bool) -> int:
+    def _decided(self, text: bytearray, at: int, last: bool) -> int:
         """No match that begins before it can be changed by what comes."""
         beginning: Any = None if last else self.beginning.search(text, at)
         return len(text) if beginning is None else int(beginning.start())
 
-    def _find(self, index: int, text: bytes, at: int) -> tuple[int, int] | None:
+    def _next(self, index: int, known: tuple[int, int] | None, text: bytearray, at: int) -> tuple[int, int] | None:
+        """Its first match from `at` on: what was `known` before of what comes later holds, and saves looking again."""
+        if (match := self.each[index].match(text, at)) is not None and (end := self._end(index, text, match)):
+            return at, end
+        return known if known is None or known[0] > at else self._find(index, text, at)
+
+    def _find(self, index: int, text: bytearray, at: int) -> tuple[int, int] | None:
         while (match := self.each[index].search(text, at)) is not None:
-            start, end = match.span()
-            told = _decoded(text[start:end])
-            if count := self.wanted[index].valid(told):
-                return start, start + len(_encoded(told[:count]))
-            at = start + 1
+            if end := self._end(index, text, match):
+                return match.start(), end
+            at = match.start() + 1
         return None
+
+    def _end(self, index: int, text: bytearray, match: Any) -> int:
+        """Of what counts of a match, 0 for nothing."""
+        start, end = match.span()
+        told = _decoded(text[start:end])
+        count = self.wanted[index].valid(told)
+        return start + len(_encoded(told[:count])) if count else 0
 
 
 class Scan:
@@ -84,7 +100,7 @@ class Scan:
 
     def __init__(self, patterns: Patterns, replace: Replace) -> None:
         self._patterns, self._replace = patterns, replace
-        self._held, self._at = b"", 0
+        self._held, self._at = bytearray(), 0
 
     def feed(self, text: str) -> str:
         return self._run(_encoded(text), last=False) if text else ""
@@ -93,11 +109,13 @@ class Scan:
         return self._run(b"", last=True) if self._at < len(self._held) else ""
 
     def _run(self, more: bytes, *, last: bool) -> str:
-        held = self._held + more
+        held = self._held
+        held += more
         out, limit = self._patterns.run(held, self._at, self._replace, last=last)
         # The byte before stays: whether a word begins here depends on it.
         kept = max(0, limit - 1)
-        self._held, self._at = held[kept:], limit - kept
+        del held[:kept]
+        self._at = limit - kept
         return _decoded(out)
 
 
@@ -105,5 +123,10 @@ def _encoded(text: str) -> bytes:
     return text.encode(errors="surrogatepass")  # models write halves of surrogate pairs
 
 
-def _decoded(text: bytes) -> str:
+def _begins(found: tuple[int, int, int]) -> tuple[int, int]:
+    """The first in the text, and of two the first in the list."""
+    return found[0], found[2]
+
+
+def _decoded(text: bytes | bytearray) -> str:
     return text.decode(errors="surrogatepass")
