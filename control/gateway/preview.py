@@ -11,6 +11,7 @@ from control.specs.line import Line
 def preview(spec: GatewayFile) -> list[Line]:
     gateway = spec.gateway
     lines = [_backend(gateway, route, backend) for route in gateway.routes for backend in route.backends]
+    lines += [Line("filters", one.name, tuple(f.type for f in one.filters)) for one in gateway.routes if one.filters]
     lines += [_limit(limit) for limit in gateway.rate_limits]
     if gateway.fallback is not None:
         lines.append(Line("fallback", " → ".join(gateway.fallback.chain), ()))

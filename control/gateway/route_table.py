@@ -32,6 +32,7 @@ def routes_of(gateway: Gateway) -> list[dict[str, Any]]:
             "path": route.match.path,
             "model": route.match.model,
             "backends": [_backend(backend, gateway) for backend in route.backends],
+            "filters": [one.model_dump(mode="json", exclude_defaults=True) for one in route.filters],
             **shared,
         }
         for route in gateway.routes

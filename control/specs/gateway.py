@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from control.specs.base import AtLeastOne, Filled, Items, Name, Spec, given_once, named_once
+from control.specs.filters import FilterSpec
 from control.specs.model_price import ModelPrice
 from control.specs.problem import nearest, one_of, refuse, show
 from control.specs.provider import ProviderName, Secret
@@ -77,6 +78,7 @@ class Route(Spec):
     name: Name
     match: Match
     backends: Annotated[Items[Backend], AtLeastOne, _LISTED_ONCE, AfterValidator(_carry_traffic)]
+    filters: Items[FilterSpec] = ()
 
 
 def _match_once(routes: tuple[Route, ...]) -> tuple[Route, ...]:

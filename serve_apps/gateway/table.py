@@ -123,7 +123,8 @@ class Route:
 
     `chain` has providers in the order in which they are fallen back to, `triggers` say when one is left. `timeout_s`
     bounds connecting, the wait for the first token and silence between tokens; `retries` are over all backends.
-    `gateway` is the document that it is from, whose limits hold for its requests.
+    `gateway` is the document that it is from, whose limits hold for its requests; `filters` are as the control plane
+    wrote them, in JSON.
     """
 
     name: str
@@ -137,6 +138,7 @@ class Route:
     retries: int
     streaming: bool
     gateway: str
+    filters: str = "[]"
 
 
 class Whose(Enum):
@@ -196,6 +198,7 @@ def _route(told: dict[str, Any]) -> Route:
         int(told["retries"]),
         bool(told["streaming"]),
         str(told.get("gateway", "")),
+        json.dumps(told.get("filters", [])),
     )
 
 
