@@ -14,7 +14,24 @@ from serve_apps.gateway.cache.reading import ORDERING, Reading, read
 
 SAME = 0.93
 """From this cosine on a word more on one side, such as "city" after "capital", is taken for a matter of wording."""
-PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "de", "mis", "anti", "counter", "re", "pre", "post", "sub", "over")
+PREFIXES = (
+    "un",
+    "in",
+    "im",
+    "il",
+    "ir",
+    "dis",
+    "non",
+    "de",
+    "mis",
+    "anti",
+    "counter",
+    "re",
+    "pre",
+    "post",
+    "sub",
+    "over",
+)
 
 
 class Word(Protocol):

@@ -12,9 +12,45 @@ from serve_apps.gateway.cache.numerals import joined
 TEXTS = 4096
 """Readings of so many texts are remembered."""
 NEGATIONS = frozenset(
-    "not no never none nothing nobody nowhere neither nor without cannot hardly barely unable lack lacks lacking fail "
-    "fails failed except excluding cant dont doesnt didnt isnt arent wont wasnt werent shouldnt couldnt wouldnt hasnt "
-    "havent aint".split()
+    [
+        "not",
+        "no",
+        "never",
+        "none",
+        "nothing",
+        "nobody",
+        "nowhere",
+        "neither",
+        "nor",
+        "without",
+        "cannot",
+        "hardly",
+        "barely",
+        "unable",
+        "lack",
+        "lacks",
+        "lacking",
+        "fail",
+        "fails",
+        "failed",
+        "except",
+        "excluding",
+        "cant",
+        "dont",
+        "doesnt",
+        "didnt",
+        "isnt",
+        "arent",
+        "wont",
+        "wasnt",
+        "werent",
+        "shouldnt",
+        "couldnt",
+        "wouldnt",
+        "hasnt",
+        "havent",
+        "aint",
+    ]
 )
 RELATIONS = {
     one: words[0]
@@ -29,19 +65,151 @@ RELATIONS = {
     for one in words
 }  # fmt: skip
 """Small words that turn a question into another one; those in one list mean the same."""
-ORDERING = frozenset("from to before after than over above under below versus against into by until or instead".split())
+ORDERING = frozenset(
+    [
+        "from",
+        "to",
+        "before",
+        "after",
+        "than",
+        "over",
+        "above",
+        "under",
+        "below",
+        "versus",
+        "against",
+        "into",
+        "by",
+        "until",
+        "or",
+        "instead",
+    ]
+)
 """Between two things these say which is which."""
 EMPTY = frozenset(
-    "a an the of in on at for to by with as from about regarding and i me my mine we us our you your yours it its "
-    "this that these those there here is are am be been being was were do does did done doing have has had having "
-    "'s get got how what which who whom whose when where why if whether so just also actually really currently please "
-    "must should can could would will shall may might ought need able possible way ways like thing things kind kinds "
-    "type types use used using one's then very any many much such 'd 'm 're 've 'll go going someone somebody one"
-    .split()
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "in",
+        "on",
+        "at",
+        "for",
+        "to",
+        "by",
+        "with",
+        "as",
+        "from",
+        "about",
+        "regarding",
+        "and",
+        "i",
+        "me",
+        "my",
+        "mine",
+        "we",
+        "us",
+        "our",
+        "you",
+        "your",
+        "yours",
+        "it",
+        "its",
+        "this",
+        "that",
+        "these",
+        "those",
+        "there",
+        "here",
+        "is",
+        "are",
+        "am",
+        "be",
+        "been",
+        "being",
+        "was",
+        "were",
+        "do",
+        "does",
+        "did",
+        "done",
+        "doing",
+        "have",
+        "has",
+        "had",
+        "having",
+        "'s",
+        "get",
+        "got",
+        "how",
+        "what",
+        "which",
+        "who",
+        "whom",
+        "whose",
+        "when",
+        "where",
+        "why",
+        "if",
+        "whether",
+        "so",
+        "just",
+        "also",
+        "actually",
+        "really",
+        "currently",
+        "please",
+        "must",
+        "should",
+        "can",
+        "could",
+        "would",
+        "will",
+        "shall",
+        "may",
+        "might",
+        "ought",
+        "need",
+        "able",
+        "possible",
+        "way",
+        "ways",
+        "like",
+        "thing",
+        "things",
+        "kind",
+        "kinds",
+        "type",
+        "types",
+        "use",
+        "used",
+        "using",
+        "one's",
+        "then",
+        "very",
+        "any",
+        "many",
+        "much",
+        "such",
+        "'d",
+        "'m",
+        "'re",
+        "'ve",
+        "'ll",
+        "go",
+        "going",
+        "someone",
+        "somebody",
+        "one",
+    ]
 )
-PAST, PRESENT = frozenset("was were did had".split()), frozenset("is are am do does has".split())
-FUTURE = frozenset("will shall gonna 'll".split())
-DUTY, LEAVE = frozenset("should must ought need".split()), frozenset("can could may might able possible".split())
+PAST, PRESENT = frozenset(["was", "were", "did", "had"]), frozenset(["is", "are", "am", "do", "does", "has"])
+FUTURE = frozenset(["will", "shall", "gonna", "'ll"])
+DUTY, LEAVE = (
+    frozenset(["should", "must", "ought", "need"]),
+    frozenset(["can", "could", "may", "might", "able", "possible"]),
+)
 OWNERS = ({"my", "mine", "our", "me", "i", "we"}, {"your", "yours"})
 _TOKEN = re.compile(
     r"```.*?```|`[^`]+`|\"[^\"]+\"|“[^”]+”|\w+(?:[./:@\\_#+=*<>~^&|$-]+\w+)+|[$€£¥]\d[\d,]*(?:\.\d+)?|"
