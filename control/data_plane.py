@@ -1,4 +1,4 @@
-"""The data plane's door to the store: tables and addresses to read, figures and wishes to write.
+"""The data plane's door to the store and to the cache: tables and addresses to read, figures and wishes to write.
 
 Called from threads, about once a second, never on the path of a request that something can answer. A store that is
 away fails the call and nothing else: gateways go on with what they read last.
@@ -11,14 +11,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import ray
+
 from control import device_load, engine_report, traffic
 from control.engine_report import EngineReport
 from control.kernel.beats import read_beats
 from control.kernel.clock import system_clock
 from control.kernel.home import Home
-from control.kernel.ids import TABLE_KIND, TABLE_NAME, WAKE_PREFIX
+from control.kernel.ids import CACHE_ACTOR, NAMESPACE, TABLE_KIND, TABLE_NAME, WAKE_PREFIX
 from control.kernel.store import Store
 
+KEEP_SECONDS = 5.0
+"""How long handing an answer to the cache may take; nobody waits for it."""
 GONE_SECONDS = 600.0
 """So long after its last sign of life nobody asks for a replica's figures any more."""
 
@@ -47,6 +51,20 @@ def write_engine(app: str, report: EngineReport) -> None:
 def ask_to_wake(deployment: str) -> None:
     """Somebody waits for a deployment that was scaled to zero."""
     store().beat(WAKE_PREFIX + deployment, {}, now=system_clock())
+
+
+def find_answer(ask: Any, seconds: float) -> Any:
+    """What the plane's cache has for `ask`. Raises ValueError where there is none, RayError where it does not answer."""
+    return ray.get(_cache().find.remote(ask), timeout=seconds)
+
+
+def keep_answer(ask: Any, body: bytes, cost: int) -> None:
+    """Returns when the plane's cache has it. Raises as `find_answer` does."""
+    ray.get(_cache().keep.remote(ask, body, cost), timeout=KEEP_SECONDS)
+
+
+def _cache() -> Any:
+    return ray.get_actor(CACHE_ACTOR, namespace=NAMESPACE)
 
 
 @functools.cache

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from control.specs.gateway import Backend, GatewayFile, RateLimit, Route
+from control.specs.gateway import Backend, Cache, GatewayFile, RateLimit, Route
 from control.specs.line import Line
+from control.specs.quantity import show_seconds
 
 
 def preview(spec: GatewayFile) -> list[Line]:
     gateway = spec.gateway
     lines = [_backend(route, backend) for route in gateway.routes for backend in route.backends]
+    lines += [_cache(route.name, route.cache) for route in gateway.routes if route.cache]
     lines += [_limit(limit) for limit in gateway.rate_limits]
     if gateway.fallback is not None:
         lines.append(Line("fallback", " → ".join(gateway.fallback.chain), ()))
@@ -32,6 +34,12 @@ def _backend(route: Route, backend: Backend) -> Line:
     if backend.endpoint is not None:
         facts.append(f"at {backend.endpoint}")
     return Line("route", route.name, tuple(facts))
+
+
+def _cache(route: str, cache: Cache) -> Line:
+    alike = f"by meaning from {cache.threshold:g} on" if cache.semantic else "only equal requests"
+    bounds = (f"for {show_seconds(cache.ttl)}", f"at most {cache.max_entries} a tenant")
+    return Line("cache", route, (alike, *bounds))
 
 
 def _limit(limit: RateLimit) -> Line:

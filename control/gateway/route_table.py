@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from control.specs.gateway import Backend, Gateway
+from control.specs.gateway import Backend, Cache, Gateway
 from control.specs.provider import PROVIDERS
 
 
@@ -26,10 +26,18 @@ def routes_of(gateway: Gateway) -> list[dict[str, Any]]:
             "path": route.match.path,
             "model": route.match.model,
             "backends": [_backend(backend) for backend in route.backends],
+            "cache": _cache(route.cache),
             **shared,
         }
         for route in gateway.routes
     ]
+
+
+def _cache(cache: Cache | None) -> dict[str, Any] | None:
+    if cache is None:
+        return None
+    told = cache.model_dump(include={"threshold", "max_entries", "semantic"})
+    return {**told, "ttl_s": cache.ttl}
 
 
 def _backend(backend: Backend) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from control.specs.base import AtLeastOne, Filled, Items, Name, Spec, Waits, named_once
 from control.specs.problem import nearest, one_of, refuse, show
 from control.specs.provider import ProviderName, Secret
+from control.specs.quantity import Seconds
 from control.specs.trigger import TriggerText
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -59,10 +60,24 @@ def _carry_traffic(backends: tuple[Backend, ...]) -> tuple[Backend, ...]:
     return backends
 
 
+class Cache(Spec):
+    """Answers of a route that are given again to the same tenant: for equal requests, and where it is `semantic` for
+    questions in other words, from a cosine of `threshold` (0 to 1) on. Kept for `ttl` seconds, `max_entries` a tenant.
+    """
+
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
+    ttl: Annotated[Seconds, Field(ge=1)] = 3600.0
+    max_entries: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    semantic: bool = True
+
+
 class Route(Spec):
+    """`cache` may be empty (`cache: {}`), which is the usual one; without it nothing is cached."""
+
     name: Name
     match: Match
     backends: Annotated[Items[Backend], AtLeastOne, AfterValidator(_carry_traffic)]
+    cache: Cache | None = None
 
 
 def _match_once(routes: tuple[Route, ...]) -> tuple[Route, ...]:

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from control.specs.trigger import Trigger, parse_trigger
+from serve_apps.gateway.cache.policy import CachePolicy, parse_policy
 
 DEFAULT_MAX_BODY_BYTES = 1 << 20
 
@@ -99,7 +100,8 @@ class Route:
     """Requests at a path for a model, or for any that is not served, and who may answer them.
 
     `chain` has providers in the order in which they are fallen back to, `triggers` say when one is left. `timeout_s`
-    bounds connecting, the wait for the first token and silence between tokens; `retries` are over all backends.
+    bounds connecting, the wait for the first token and silence between tokens; `retries` are over all backends. Without
+    `cache` nothing is cached.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Route:
     timeout_s: float
     retries: int
     streaming: bool
+    cache: CachePolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,7 @@ def _route(told: dict[str, Any]) -> Route:
         float(told["timeout_s"]),
         int(told["retries"]),
         bool(told["streaming"]),
+        parse_policy(told.get("cache")),
     )
 
 
