@@ -26,11 +26,21 @@ _ADJECTIVE = r"(?:(?:best|easiest|right|proper|correct|simplest|recommended|usua
 _REWORDED = [
     (rf"(?:what(?:'s| is| are| would be) |which (?:is|are) )?(?:the |a |some |your )?{_ADJECTIVE}"
      r"(?:ways?|steps|methods?|process|procedures?|approach|instructions?) (?:needed |required |involved )?"
-     r"(?:to|for|of|in)\b", "how to"),
+     r"(?:to|for|of|in)\b", "how do"),
     (r"\bhow (?:do|does|did|can|could|should|would|might|may|shall|to go about) "
-     r"(?:i|we|you|one|someone|somebody|a person|people|anyone)\b(?: go about)?", "how to"),
+     r"(?:i|we|you|one|someone|somebody|a person|people|anyone)\b(?: go about)?", "how do"),
     (r"\b(?:for what|what(?:'s| is| are| was| were) (?:the )?(?:main )?)reasons? (?:why|that|for|behind|of)?", "why "),
     (r"\bwhat (?:causes|caused|makes|made)\b", "why "),
+    (r"\bwhat (?:do|should|must|can|would) (?:i|we|you|one) (?:(?:have|need) to )?do (?:in order )?to\b", "how do"),
+    (r"\bhow to\b", "how do"),
+    (r"\b(?:is|are|am) (.{0,40}?)\bgoing to\b", r"will \1"),
+    (r"\bokay\b", "ok"),
+    (r"\bhow far away\b|\bwhat(?:'s| is) the distance\b", "how far"),
+    (r"\bhow expensive\b|\bwhat(?:'s| is) the (?:price|cost) of\b", "how many cost"),
+    (r"\bwhat (do|does|did|would|will) (.{1,60}?) cost\b", r"how many \1 \2 cost"),
+    (r"\bhow (?:large|big)\b", "what size"),
+    (r"\bhow (?:many times|frequently)\b", "how often"),
+    (r"\bmost recent\b|\blatest\b", "last"),
     (r"\bhow come\b|\bfor what reason\b", "why"),
     (r"\b(?:in|on|at|during) (?:what|which) (?:time|date|year|day|month)\b|\bwhat (?:time|date|year|day)\b", "when"),
     (r"\bwhat(?:'s| is| was) the (?:time|date|year|day) (?:when|that|of|on which|in which)\b", "when"),
@@ -45,6 +55,8 @@ _POLAR = re.compile(
     r"(?:is|are|am|was|were|do|does|did|can|could|should|would|will|shall|has|have|had|may|might|must|if|whether|"
     r"isn't|aren't|wasn't|weren't|don't|doesn't|didn't|can't|couldn't|shouldn't|wouldn't|won't|hasn't|haven't)\b"
 )
+_FRONTED = re.compile(r"^[^,]{1,60}, (?!and\b|or\b)")
+"""Where or when, before the question."""
 
 
 class Kind(Enum):
@@ -83,7 +95,7 @@ def core(text: str) -> str:
 
 def kind_of(plain: str) -> Kind:
     """Of what `core` gave."""
-    if _POLAR.match(plain):
+    if _POLAR.match(_FRONTED.sub("", plain)):
         return Kind.POLAR
     if found := _QUESTION.search(plain):
         if found[0].startswith("how"):

@@ -7,12 +7,13 @@ what no rule refuses is the same. Where in doubt it is not: a miss costs a reque
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Protocol
 
 from serve_apps.gateway.cache.framing import alike
 from serve_apps.gateway.cache.reading import ORDERING, Reading, read
 
-SAME = 0.93
+SAME = 0.9
 """From this cosine on a word more on one side, such as "city" after "capital", is taken for a matter of wording."""
 PREFIXES = (
     "un",
@@ -99,7 +100,8 @@ def _content(a: Reading, b: Reading, similarity: float, words: Words) -> str:
         return f"words: {' '.join(left)}"
     mine = [word for word in a.order if word not in less]
     theirs = [pairs.get(word, word) for word in b.order if word not in more]
-    return "" if _same_order(mine, theirs) else "order"
+    named = {word for word in mine if _is_name(word, a, b, words)}
+    return "" if _same_order(mine, theirs, named) else "order"
 
 
 def _synonyms(one: str, other: str, a: Reading, b: Reading, words: Words) -> bool:
@@ -131,23 +133,48 @@ def _prefixed(one: str, other: str) -> bool:
 
 
 def _weighs(word: str, a: Reading, b: Reading, words: Words) -> bool:
-    """Whether a word that only one side has is more than wording: it is a name, or nobody knows what it is."""
+    """Whether a word that only one side has is more than wording."""
+    return word.startswith("#") or _is_name(word, a, b, words)
+
+
+def _is_name(word: str, a: Reading, b: Reading, words: Words) -> bool:
+    """It is written as one, is nothing else, or nobody knows what it is."""
+    if word.startswith("#"):
+        return False
     return not word.isalpha() or word in a.names | b.names or words(word).named
 
 
-def _same_order(mine: list[str], theirs: list[str]) -> bool:
-    """The same, or one part put before the other ("In Python, how …?", "How … in Python?")."""
-    a, b = _without_edges(mine), _without_edges(theirs)
-    if a == b:
-        return True
-    plain_a, plain_b = ([word for word in one if word not in ORDERING] for one in (a, b))
-    if plain_a == plain_b:
-        return True
-    related = any(word in ORDERING - {"to", "by"} for word in (*a, *b))
-    one, other = (a, b) if related else (plain_a, plain_b)
-    return len(one) == len(other) and any(one[cut:] + one[:cut] == other for cut in range(1, len(one)))
+def _same_order(mine: list[str], theirs: list[str], named: set[str]) -> bool:
+    """Whether names and numbers come in the same order, small words stand before the same things ("after Easter"), and
+    the other words are in the same order but for one part that may be put before another ("water mint plants", "mint
+    plants be watered").
+    """
+    return (
+        [word for word in mine if word in named] == [word for word in theirs if word in named]
+        and _objects(mine, theirs)
+        and _turned(
+            [word for word in mine if word not in named | ORDERING and word[0] != "#"],
+            [word for word in theirs if word not in named | ORDERING and word[0] != "#"],
+        )
+    )
 
 
-def _without_edges(words: list[str]) -> list[str]:
-    """Small words that stand between nothing say nothing of the order."""
-    return [w for i, w in enumerate(words) if w not in ORDERING or (0 < i < len(words) - 1)]
+def _objects(mine: list[str], theirs: list[str]) -> bool:
+    for small in ORDERING:
+        one, other = (
+            sorted(after for word, after in pairwise(words) if word == small and after not in ORDERING)
+            for words in (mine, theirs)
+        )
+        if len(one) == len(other) and one != other:
+            return False
+    return True
+
+
+def _turned(mine: list[str], theirs: list[str]) -> bool:
+    if sorted(mine) != sorted(theirs):
+        return False
+    while mine and mine[0] == theirs[0]:
+        mine, theirs = mine[1:], theirs[1:]
+    while mine and mine[-1] == theirs[-1]:
+        mine, theirs = mine[:-1], theirs[:-1]
+    return not mine or any(mine[cut:] + mine[:cut] == theirs for cut in range(1, len(mine)))

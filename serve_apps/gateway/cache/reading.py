@@ -56,7 +56,7 @@ RELATIONS = {
     one: words[0]
     for words in (
         ["before"], ["after"], ["than"], ["over"], ["above"], ["under"], ["below"], ["versus", "vs"], ["against"],
-        ["between"], ["until", "till"], ["since"], ["or"], ["unless"], ["off"], ["out"], ["down"], ["up"], ["away"],
+        ["until", "till"], ["since"], ["or"], ["unless"], ["off"], ["out"], ["down"], ["up"], ["away"],
         ["back"], ["inside"], ["outside"], ["instead"], ["only"], ["all", "every", "each", "always"], ["both"],
         ["some", "sometimes"], ["most"], ["more"], ["less", "fewer"], ["least"], ["same"], ["other", "another"],
         ["he", "him", "his"], ["she", "her", "hers"], ["they", "them", "their", "theirs"], ["still"], ["again"],
