@@ -26,11 +26,11 @@ from control.data_plane import find_answer, keep_answer
 from control.gateway.decide import CACHE_THREADS
 from control.kernel.ids import CACHE_ACTOR, NAMESPACE
 from control.specs.gateway import Cache as CacheSpec
+from scripts.bench.cache_questions import Half, Pair, near_duplicates, paraphrases
 from serve_apps.gateway.body import CHAT, parse_request
 from serve_apps.gateway.cache.cache import Cache
 from serve_apps.gateway.cache.policy import CachePolicy
 from serve_apps.gateway.cache.scope import Ask, ask_of
-from scripts.bench.cache_questions import Half, Pair, near_duplicates, paraphrases
 
 PARAPHRASES, NEAR_DUPLICATES = 200, 500
 WARM_UP = 20

@@ -5,6 +5,8 @@ The guard was written looking at what it got wrong of the families of even place
 its first result was there, and led to a few more rewordings; the fresh ones were never looked at.
 """
 
+# ruff: noqa: E501  (a question a line)
+
 from __future__ import annotations
 
 import random
@@ -218,7 +220,7 @@ Can you tell me how many {a} a {name} has?""", "How many {a} does a {name} not h
 def paraphrases(half: Half, count: int, seed: int) -> list[Pair]:
     draw = random.Random(seed)
     families = _half(half)
-    found = []
+    found: list[Pair] = []
     while len(found) < count:
         family = families[len(found) % len(families)]
         filled = _filled(family, draw)

@@ -1,7 +1,7 @@
 """Kept answers: found by what was asked, or by its vector among those that differ in the last message only.
 
-In memory, bounded in bytes, in number and in time; a tenant that asks much pushes out its own. No clock: `now` is given,
-in seconds. Not for several threads at once.
+In memory, bounded in bytes, in number and in time; a tenant that asks much pushes out its own. No clock: `now` is
+given, in seconds. Not for several threads at once.
 """
 
 from __future__ import annotations

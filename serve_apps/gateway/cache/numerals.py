@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-_SMALL = dict(zip(
-    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"], range(20), strict=True))  # fmt: skip
-_TENS = dict(
-    zip(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], range(20, 100, 10), strict=True)
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
 )
+_SMALL = {word: number for number, word in enumerate([*_UNITS.split(), "eighteen", "nineteen"])}
+_ROUND = "twenty thirty forty fifty sixty seventy eighty ninety"
+_TENS = {word: 10 * number for number, word in enumerate(_ROUND.split(), 2)}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_ORDINALS = dict(zip(
-    ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"], range(1, 13),
-    strict=True)) | {"twentieth": 20, "thirtieth": 30, "hundredth": 100}  # fmt: skip
+_RANKS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
+_ORDINALS = {word: number for number, word in enumerate(_RANKS.split(), 1)} | {"twentieth": 20, "thirtieth": 30}
 _OTHERS = {"half": "0.5", "dozen": "12", "twice": "2", "double": "2", "triple": "3", "once": "1", "single": "1"}
 _DIGITS = re.compile(r"([+-]?\d[\d,]*(?:\.\d+)?)([a-z%°]*)")
 _FAR = Decimal(10) ** 18

@@ -1,4 +1,4 @@
-"""What a question is made of, so that two can be compared piece by piece. English; other languages as mere words. Pure."""
+"""What a question is made of, so that two can be compared piece by piece. English, others as mere words. Pure."""
 
 from __future__ import annotations
 
@@ -11,205 +11,38 @@ from serve_apps.gateway.cache.numerals import joined
 
 TEXTS = 4096
 """Readings of so many texts are remembered."""
-NEGATIONS = frozenset(
-    [
-        "not",
-        "no",
-        "never",
-        "none",
-        "nothing",
-        "nobody",
-        "nowhere",
-        "neither",
-        "nor",
-        "without",
-        "cannot",
-        "hardly",
-        "barely",
-        "unable",
-        "lack",
-        "lacks",
-        "lacking",
-        "fail",
-        "fails",
-        "failed",
-        "except",
-        "excluding",
-        "cant",
-        "dont",
-        "doesnt",
-        "didnt",
-        "isnt",
-        "arent",
-        "wont",
-        "wasnt",
-        "werent",
-        "shouldnt",
-        "couldnt",
-        "wouldnt",
-        "hasnt",
-        "havent",
-        "aint",
-    ]
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+NEGATIONS = _set(
+    "not no never none nothing nobody nowhere neither nor without cannot hardly barely unable lack lacks lacking "
+    "fail fails failed except excluding cant dont doesnt didnt isnt arent wont wasnt werent shouldnt couldnt "
+    "wouldnt hasnt havent aint "
 )
-RELATIONS = {
-    one: words[0]
-    for words in (
-        ["before"], ["after"], ["than"], ["over"], ["above"], ["under"], ["below"], ["versus", "vs"], ["against"],
-        ["until", "till"], ["since"], ["or"], ["unless"], ["off"], ["out"], ["down"], ["up"], ["away"],
-        ["back"], ["inside"], ["outside"], ["instead"], ["only"], ["all", "every", "each", "always"], ["both"],
-        ["some", "sometimes"], ["most"], ["more"], ["less", "fewer"], ["least"], ["same"], ["other", "another"],
-        ["he", "him", "his"], ["she", "her", "hers"], ["they", "them", "their", "theirs"], ["still"], ["again"],
-        ["too"], ["even"], ["almost"], ["future"], ["through"], ["across"], ["along"], ["around"], ["into"],
-    )
-    for one in words
-}  # fmt: skip
+_RELATED = (
+    "before, after, than, over, above, under, below, versus vs, against, until till, since, or, unless, off, "
+    "out, down, up, away, back, inside, outside, instead, only, all every each always, both, some sometimes, "
+    "most, more, less fewer, least, same, other another, he him his, she her hers, they them their theirs, "
+    "still, again, too, even, almost, future, through, across, along, around, into"
+)
+RELATIONS = {word: words.split()[0] for words in _RELATED.split(",") for word in words.split()}
 """Small words that turn a question into another one; those in one list mean the same."""
-ORDERING = frozenset(
-    [
-        "from",
-        "to",
-        "before",
-        "after",
-        "than",
-        "over",
-        "above",
-        "under",
-        "below",
-        "versus",
-        "against",
-        "into",
-        "by",
-        "until",
-        "or",
-        "instead",
-    ]
-)
+ORDERING = _set("from to before after than over above under below versus against into by until or instead ")
 """Between two things these say which is which."""
-EMPTY = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "in",
-        "on",
-        "at",
-        "for",
-        "to",
-        "by",
-        "with",
-        "as",
-        "from",
-        "about",
-        "regarding",
-        "and",
-        "i",
-        "me",
-        "my",
-        "mine",
-        "we",
-        "us",
-        "our",
-        "you",
-        "your",
-        "yours",
-        "it",
-        "its",
-        "this",
-        "that",
-        "these",
-        "those",
-        "there",
-        "here",
-        "is",
-        "are",
-        "am",
-        "be",
-        "been",
-        "being",
-        "was",
-        "were",
-        "do",
-        "does",
-        "did",
-        "done",
-        "doing",
-        "have",
-        "has",
-        "had",
-        "having",
-        "'s",
-        "get",
-        "got",
-        "how",
-        "what",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "when",
-        "where",
-        "why",
-        "if",
-        "whether",
-        "so",
-        "just",
-        "also",
-        "actually",
-        "really",
-        "currently",
-        "please",
-        "must",
-        "should",
-        "can",
-        "could",
-        "would",
-        "will",
-        "shall",
-        "may",
-        "might",
-        "ought",
-        "need",
-        "able",
-        "possible",
-        "way",
-        "ways",
-        "like",
-        "thing",
-        "things",
-        "kind",
-        "kinds",
-        "type",
-        "types",
-        "use",
-        "used",
-        "using",
-        "one's",
-        "then",
-        "very",
-        "any",
-        "many",
-        "much",
-        "such",
-        "'d",
-        "'m",
-        "'re",
-        "'ve",
-        "'ll",
-        "go",
-        "going",
-        "someone",
-        "somebody",
-        "one",
-    ]
+EMPTY = _set(
+    "a an the of in on at for to by with as from about regarding and i me my mine we us our you your yours it its "
+    "this that these those there here is are am be been being was were do does did done doing have has had having "
+    "'s get got how what which who whom whose when where why if whether so just also actually really currently "
+    "please must should can could would will shall may might ought need able possible way ways like thing things "
+    "kind kinds type types use used using one's then very any many much such 'd 'm 're 've 'll go going someone "
+    "somebody one "
 )
-PAST, PRESENT = frozenset(["was", "were", "did", "had"]), frozenset(["is", "are", "am", "do", "does", "has"])
-FUTURE = frozenset(["will", "shall", "gonna", "'ll"])
-DUTY, LEAVE = (
-    frozenset(["should", "must", "ought", "need"]),
-    frozenset(["can", "could", "may", "might", "able", "possible"]),
-)
+PAST, PRESENT = _set("was were did had"), _set("is are am do does has")
+FUTURE = _set("will shall gonna 'll")
+DUTY, LEAVE = _set("should must ought need"), _set("can could may might able possible")
 OWNERS = ({"my", "mine", "our", "me", "i", "we"}, {"your", "yours"})
 _TOKEN = re.compile(
     r"```.*?```|`[^`]+`|\"[^\"]+\"|“[^”]+”|\w+(?:[./:@\\_#+=*<>~^&|$-]+\w+)+|[$€£¥]\d[\d,]*(?:\.\d+)?|"
@@ -222,8 +55,8 @@ _GENITIVE = re.compile(r"\b(?!how|kind|sort|type|out|because|instead)([a-z]+) of
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`content` has the words that carry meaning, in order; of them `names` are written as names, `literals` must be the
-    same to the letter. `order` has the content with the small words that order it. `marks` are tense and duty.
+    """`content` has the words that carry meaning, in order; of them `names` are written as names, `literals` must be
+    the same to the letter. `order` has the content with the small words that order it. `marks` are tense and duty.
     """
 
     kind: Kind

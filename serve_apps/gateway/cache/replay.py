@@ -45,7 +45,8 @@ def events(found: Found, *, counted: bool) -> Iterator[bytes]:
             piece = {name: text[start : start + PIECE]}
             yield _event(head, {"delta": piece} if chat else piece)
     ends = {"finish_reason": choice["finish_reason"]}
-    yield _event(head, ({"delta": {}} if chat else {"text": ""}) | ends)
+    last: Json = {"delta": {}} if chat else {"text": ""}
+    yield _event(head, last | ends)
     if counted:
         yield plain_event(head | {"choices": []} | _usage(answer))
     yield DONE_EVENT

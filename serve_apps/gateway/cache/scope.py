@@ -25,9 +25,9 @@ ALIVE = ("audio", "web_search_options", "previous_response_id", "conversation", 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """`key` is the same for requests that are the same, `near` for those that differ in the last message only, whose text
-    is `text`; that is empty where none may be compared by meaning. `space` is whose answers these are: a tenant's of a
-    route. `looks` is whether an answer that is kept will do.
+    """`key` is the same for requests that are the same, `near` for those that differ in the last message only, whose
+    text is `text`; that is empty where none may be compared by meaning. `space` is whose answers these are: a tenant's
+    of a route. `looks` is whether an answer that is kept will do.
     """
 
     space: str

