@@ -54,7 +54,7 @@ def ask_to_wake(deployment: str) -> None:
 
 
 def find_answer(ask: Any, seconds: float) -> Any:
-    """What the plane's cache has for `ask`. Raises ValueError where there is none, RayError where it does not answer."""
+    """What the plane's cache has for `ask`. Raises ValueError where there is none, RayError where it is silent."""
     return ray.get(_cache().find.remote(ask), timeout=seconds)
 
 
