@@ -7,6 +7,7 @@ import json
 from control.gateway.route_table import routes_of
 from control.specs.gateway import GatewayFile
 from control.specs.load import load_text
+from serve_apps.gateway.cache.policy import CachePolicy
 from serve_apps.gateway.table import BackendSpec, parse_table
 from tests.control.specs.samples import GATEWAY
 
@@ -31,3 +32,19 @@ def test_without_a_key_of_its_own_a_backend_has_its_provider_s_variable() -> Non
     assert isinstance(document.spec, GatewayFile)
     (told,) = routes_of(document.spec.gateway)
     assert [one["secret"] for one in told["backends"]] == [{"env": "OPENAI_API_KEY"}, {}]
+
+
+def test_a_route_caches_only_when_it_says_so() -> None:
+    for cache, policy in (
+        ("", None),
+        ("      cache: {}\n", CachePolicy(0.8, 3600.0, 10_000, True)),
+        (
+            "      cache: {ttl: 10m, threshold: 0.9, semantic: false, max_entries: 5}\n",
+            CachePolicy(0.9, 600.0, 5, False),
+        ),
+    ):
+        (document,) = load_text(GATEWAY.replace("      match:", cache + "      match:"), "f.yaml")
+        assert isinstance(document.spec, GatewayFile)
+        (told,) = routes_of(document.spec.gateway)
+        table = parse_table(b'{"version": 1, "models": {}, "keys": {}, "routes": [%b]}' % json.dumps(told).encode())
+        assert table.routes["/v1/chat/completions", None].cache == policy

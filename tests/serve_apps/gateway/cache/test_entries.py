@@ -12,7 +12,8 @@ def _entry(key: bytes, space: str = "a", body: bytes = b"x", until: float = 100.
 
 
 def _vector(index: int) -> Vector:
-    return np.eye(DIMENSIONS, dtype=np.float32)[index]
+    vector: Vector = np.eye(DIMENSIONS, dtype=np.float32)[index]
+    return vector
 
 
 def test_what_is_too_old_is_not_found_and_takes_no_place() -> None:
@@ -46,7 +47,7 @@ def test_a_tenant_that_floods_pushes_out_its_own() -> None:
 
 def test_nearest_first_and_never_from_elsewhere() -> None:
     entries = Entries(1 << 20)
-    near = (_vector(0) + 0.5 * _vector(1)) / np.float32(np.sqrt(1.25))
+    near: Vector = np.float32(0.8) * _vector(0) + np.float32(0.6) * _vector(1)
     entries.put(_entry(b"far"), _vector(1), 9)
     entries.put(_entry(b"near"), near, 9)
     entries.put(_entry(b"same", "b"), _vector(0), 9)
