@@ -63,7 +63,7 @@ def test_the_whole_answer_has_its_size_and_the_stream_its_chunks_in_order() -> N
 
 def test_chunks_of_http_are_taken_away_and_what_is_none_is_refused() -> None:
     assert without_chunks(b"3\r\nabc\r\nA\r\n\r\n0\r\n\r\n123\r\n0\r\n\r\n") == b"abc\r\n0\r\n\r\n123"
-    with pytest.raises(ValueError, match="not found|invalid literal"):
+    with pytest.raises(ValueError, match="invalid literal"):
         without_chunks(b"no length\r\nabc")
 
 
