@@ -135,7 +135,7 @@ def test_the_cache_runs_while_a_route_wants_it() -> None:
     }
     plain = Gateway.model_validate({"name": "front", "routes": [route]})
     caching = Gateway.model_validate({"name": "front", "routes": [{**route, "cache": {}}]})
-    nothing = Snapshot({}, {}, None, AppState.RUNNING, {})
+    nothing = Snapshot({}, None, AppState.RUNNING, {})
     acts = {
         (gateway.name, wants, runs): decide(replace(nothing, gateways=(gateway,), caches=runs)).effects
         for gateway, wants in ((plain, False), (caching, True))
