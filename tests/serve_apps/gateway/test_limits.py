@@ -220,7 +220,7 @@ def test_the_official_client_understands_a_refusal() -> None:
             await set_up(it, one.url, limit(requests_per_minute=1))
             client = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{it.port}/v1", api_key=KEY, max_retries=0)
             async with client:
-                asking = {"model": "gpt", "messages": [{"role": "user", "content": "hi"}]}
+                asking: Any = {"model": "gpt", "messages": [{"role": "user", "content": "hi"}]}
                 await client.chat.completions.create(**asking)
                 with pytest.raises(openai.RateLimitError) as refused:
                     await client.chat.completions.create(**asking)
