@@ -26,7 +26,7 @@ from serve_apps.gateway.call import Call
 from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.errors import ApiError, Failure, model_unavailable
 from serve_apps.gateway.secret import Secrets
-from serve_apps.gateway.surface import SurfaceAnswer, as_chat
+from serve_apps.gateway.surface import as_chat
 from serve_apps.gateway.table import BackendPlace, BackendSpec, Route, Table
 from serve_apps.gateway.wire import Wires
 
@@ -37,7 +37,7 @@ class RouteDelivery:
     def __init__(self, here: Delivery, teller: Teller, total_s: float) -> None:
         self._here = here
         self._teller = teller
-        self._secrets = Secrets()
+        self.secrets = Secrets()
         self._total_s = total_s
         self._wires = Wires(nearby=False)
         self._backends: dict[BackendPlace, Backend] = {}
@@ -53,7 +53,7 @@ class RouteDelivery:
 
     async def learn(self, table: Table | None) -> None:
         """Takes in a table, and providers' keys; what is known of backends that it still names stays."""
-        await self._secrets.refresh(table)
+        await self.secrets.refresh(table)
         if table is None or table.routes == self._routes:
             return
         backends: dict[BackendPlace, Backend] = {}
@@ -158,11 +158,12 @@ class RouteDelivery:
         return None
 
     async def _ask(self, call: Call, route: Route, spec: BackendSpec, left_s: float) -> None:
-        if reason := self._secrets.why_not(spec):
+        if reason := self.secrets.why_not(spec):
             raise Failed(Fault(Failure.FAILED, model_unavailable(spec.name, reason), 401))
-        out = outgoing(call.request, spec, self._secrets.of(spec), int(time()))
-        if isinstance(call.answer, SurfaceAnswer):
-            call.answer.expect(call.request, native=out.native)
+        out = outgoing(call.request, spec, self.secrets.of(spec), int(time()))
+        if call.to_backend is not None:
+            out = replace(out, headers=tuple(call.to_backend(out.headers)))
+        call.answer.expect(call.asked, native=out.native)
         headers = [(b"x-biplane-backend", spec.name.encode())]
         if call.attempts:
             headers.append(_told(call.attempts))
@@ -179,12 +180,12 @@ class RouteDelivery:
             pool.release()
 
     async def _ask_here(self, call: Call, spec: BackendSpec) -> None:
-        if isinstance(call.answer, SurfaceAnswer):
-            call.answer.expect(call.request, native=False)
+        call.answer.expect(call.asked, native=False)
         try:
             await self._here.deliver(replace(call, request=as_chat(call.request).named(spec.model)))
         except ApiError as error:
-            raise Failed(Fault(error.failure or Failure.FAILED, error, error.status)) from None
+            delivered = call.answer.started
+            raise Failed(Fault(error.failure or Failure.FAILED, error, error.status, delivered=delivered)) from None
 
 
 def _told(attempts: list[str]) -> tuple[bytes, bytes]:
