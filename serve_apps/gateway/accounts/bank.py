@@ -139,7 +139,8 @@ class Bank:
         turned = 0.0
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), PERIOD_SECONDS)
+                async with asyncio.timeout(PERIOD_SECONDS):  # wait_for loses a cancellation at times
+                    await self._wanted.wait()
             now = time.monotonic()
             if now - turned >= PERIOD_SECONDS:
                 turned = now
