@@ -95,6 +95,16 @@ class Accounts(RuleBasedStateMachine):
         self.replicas[number].need[window] = need
 
     @rule(number=replicas, need=units)
+    def spend_when_the_lease_is_almost_over(self, number: int, need: int) -> None:
+        self.report(number)
+        self.want(number, MINUTE, need)
+        self.report(number)
+        self.wait(LEASE_SECONDS - 0.1)
+        purse = self.replicas[number].purses[MINUTE]
+        if purse.has(need, self.now):
+            self._take(self.replicas[number], purse, purse.take(need, self.now), need)
+
+    @rule(number=replicas, need=units)
     def reserve_alone(self, number: int, need: int) -> None:
         replica = self.replicas[number]
         parts = replica.purses[MINUTE].take_alone(need, SHARE, self.now)
