@@ -171,7 +171,9 @@ class Accounts(RuleBasedStateMachine):
         for grant, ask in zip(reply.grants, report.asks, strict=True):
             purse = replica.purses[ask.window]
             purse.lend(grant, made + grant.lasts_s, self.now)
-            if not grant.units and ask.need <= ask.capacity and (short := purse.short(ask.need, self.now)) is not None:
+            if purse.units or ask.need > ask.capacity:
+                continue
+            if (short := purse.short(ask.need, self.now)) is not None:
                 assert self._would_get(ask, short[0]) == ask.need
         for _, window in reply.wanted:
             replica.purses[window].make_tight(self.now)
