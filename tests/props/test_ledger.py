@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -269,3 +269,19 @@ class Accounts(RuleBasedStateMachine):
 
 TestAccounts = Accounts.TestCase
 TestAccounts.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 59.1, 59.6, 60.1, 62.0]), st.sampled_from([0.0, 0.5, 0.95]))))
+def test_any_minute_is_within_its_capacity_however_long_units_were_held(steps: list[tuple[float, float]]) -> None:
+    now, book, purse, taken = START, Book(now=START), Purse("account", MINUTE, CAPACITY, START), []
+    for number, (wait_s, hold_s) in enumerate(steps, 1):
+        now += wait_s
+        asks = (Ask("account", MINUTE, CAPACITY, CAPACITY, 1, 0),)
+        (grant,) = book.take(Report("a", number, tuple(purse.tell(now)[0]), asks=asks), now).grants
+        purse.lend(grant, now + grant.lasts_s, now)
+        now += hold_s
+        purse.has(1, now)
+        taken.append((now, sum(units for _, units, _ in purse.take(purse.units, now))))
+    for end, _ in taken:
+        assert sum(units for at, units in taken if 0 <= end - at < MINUTE_SECONDS) <= CAPACITY
