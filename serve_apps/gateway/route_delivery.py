@@ -15,6 +15,7 @@ from control.price import FREE
 from serve_apps.gateway.accounts.bank import Short
 from serve_apps.gateway.accounts.shortage import after, used_up, why
 from serve_apps.gateway.accounts.teller import Teller
+from serve_apps.gateway.admission import Admission
 from serve_apps.gateway.attempt import Failed, attempt
 from serve_apps.gateway.backends.attempts import Again, GiveUp, Limits, Progress, decide
 from serve_apps.gateway.backends.backend import Backend
@@ -25,10 +26,14 @@ from serve_apps.gateway.backends.outgoing import outgoing
 from serve_apps.gateway.call import Call
 from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.errors import ApiError, Failure, model_unavailable
+from serve_apps.gateway.pool import Full, Pool
 from serve_apps.gateway.secret import Secrets
 from serve_apps.gateway.surface import SurfaceAnswer, as_chat
 from serve_apps.gateway.table import BackendPlace, BackendSpec, Route, Table
 from serve_apps.gateway.wire import Wires
+
+MOST_WAITING = 1024
+"""Requests that wait for a connection to one backend; further ones go elsewhere at once."""
 
 
 class RouteDelivery:
@@ -43,7 +48,7 @@ class RouteDelivery:
         self._backends: dict[BackendPlace, Backend] = {}
         self._choosers: dict[tuple[str, str | None], Chooser] = {}
         self._routes: dict[tuple[str, str | None], Route] = {}
-        self._pools: dict[tuple[BackendPlace, int], asyncio.Semaphore] = {}
+        self._pools: dict[tuple[BackendPlace, int], Pool] = {}
         self._specs: dict[tuple[str, str | None], dict[Backend, BackendSpec]] = {}
         self.close = self._wires.close
 
@@ -166,17 +171,15 @@ class RouteDelivery:
         headers = [(b"x-biplane-backend", spec.name.encode())]
         if call.attempts:
             headers.append(_told(call.attempts))
-        pool = self._pools.setdefault((spec.place, route.pool_size), asyncio.Semaphore(route.pool_size))
+        at = spec.place, route.pool_size
+        pool = self._pools.get(at) or self._pools.setdefault(at, Pool(Admission(route.pool_size, MOST_WAITING)))
         try:
-            async with asyncio.timeout(min(route.timeout_s, left_s)):
-                await pool.acquire()
-        except TimeoutError:
-            error = model_unavailable(spec.name, f"all {route.pool_size} connections to it are in use")
-            raise Failed(Fault(Failure.FAILED, error, 429)) from None
-        try:
-            await attempt(self._wires, spec, out, call.answer, call.taken, headers, route.timeout_s, left_s)
-        finally:
-            pool.release()
+            async with pool.turn(call.key.priority, 0, min(route.timeout_s, left_s)):
+                await attempt(self._wires, spec, out, call.answer, call.taken, headers, route.timeout_s, left_s)
+        except Full:
+            reason = f"all {route.pool_size} connections to it are in use"
+            fault = Fault(Failure.UNREACHED, model_unavailable(spec.name, reason), unasked=reason)
+            raise Failed(fault) from None
 
     async def _ask_here(self, call: Call, spec: BackendSpec) -> None:
         if isinstance(call.answer, SurfaceAnswer):
