@@ -6,8 +6,9 @@ Kept in memory: how each backend is, and whose turn it is, from one table to the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from random import random
 from time import monotonic, time
 
@@ -22,7 +23,8 @@ from serve_apps.gateway.backends.backend import Backend
 from serve_apps.gateway.backends.choice import Choice, Chooser
 from serve_apps.gateway.backends.fault import Fault
 from serve_apps.gateway.backends.health import Closed
-from serve_apps.gateway.backends.outgoing import outgoing
+from serve_apps.gateway.backends.outgoing import Outgoing, outgoing
+from serve_apps.gateway.body import Request
 from serve_apps.gateway.call import Call
 from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.errors import ApiError, Failure, model_unavailable
@@ -94,10 +96,19 @@ class RouteDelivery:
             attempts.append(choice.words)
         limits, left_s = Limits(route.retries, self._total_s), self._total_s
         faults: list[Fault] = []
+        unsaid: list[ApiError] = []
         while order:
-            backend = order[0]
+            backend, spec = order[0], specs[order[0]]
             try:
-                fault = await self._try(call, route, backend, specs[backend], left_s)
+                ask = self._asking(call, route, spec)
+            except ApiError as unable:
+                unsaid.append(unable)
+                attempts.append(f"{backend.name} cannot say it: {unable.message}")
+                del order[0]
+                here = 0
+                continue
+            try:
+                fault = await self._try(call, route, backend, spec, partial(ask, left_s))
             except Short as short:
                 attempts.append(f"{backend.name}: {why(short)}")
                 del order[0]
@@ -126,10 +137,26 @@ class RouteDelivery:
                 del order[0]
                 here = 0
         if faults:
-            raise faults[-1].error
-        raise _nobody(call.request.model, "; ".join(attempts), choice, barred, began)
+            error = faults[-1].error
+        elif len(unsaid) == len(choice.order) and all(remark.tried for remark in choice.remarks):
+            error = unsaid[0]
+        else:
+            error = _nobody(call.request.model, "; ".join(attempts), choice, barred, began)
+        error.headers += (_told(attempts),)
+        raise error
 
-    async def _try(self, call: Call, route: Route, backend: Backend, spec: BackendSpec, left_s: float) -> Fault | None:
+    def _asking(self, call: Call, route: Route, spec: BackendSpec) -> Callable[[float], Awaitable[None]]:
+        """What asks a backend, given how many seconds that may take. Raises ApiError 400 where its API cannot say the
+        request.
+        """
+        if not spec.url:
+            return partial(self._ask_here, call, as_chat(call.request).named(spec.model))
+        out = outgoing(call.request, spec, self._secrets.of(spec), int(time()))
+        return partial(self._ask, call, route, spec, out)
+
+    async def _try(
+        self, call: Call, route: Route, backend: Backend, spec: BackendSpec, ask: Callable[[], Awaitable[None]]
+    ) -> Fault | None:
         """None where it was answered; else what went wrong, which the backend's health has taken in. Raises Short where
         the backend may not be used so much.
         """
@@ -142,10 +169,7 @@ class RouteDelivery:
             return Fault(Failure.UNREACHED, model_unavailable(spec.name, "it is left alone for now"))
         call.backend, call.price = spec.name, spec.price or FREE
         try:
-            if spec.url:
-                await self._ask(call, route, spec, left_s)
-            else:
-                await self._ask_here(call, spec)
+            await ask()
         except Failed as failed:
             fault, now = failed.fault, monotonic()
             waited = 1000 * (now - began) if fault.failure is Failure.SILENT else None
@@ -162,10 +186,9 @@ class RouteDelivery:
         backend.answered(period, monotonic(), 1000 * (monotonic() - began))
         return None
 
-    async def _ask(self, call: Call, route: Route, spec: BackendSpec, left_s: float) -> None:
+    async def _ask(self, call: Call, route: Route, spec: BackendSpec, out: Outgoing, left_s: float) -> None:
         if reason := self._secrets.why_not(spec):
             raise Failed(Fault(Failure.FAILED, model_unavailable(spec.name, reason), 401))
-        out = outgoing(call.request, spec, self._secrets.of(spec), int(time()))
         if isinstance(call.answer, SurfaceAnswer):
             call.answer.expect(call.request, native=out.native)
         headers = [(b"x-biplane-backend", spec.name.encode())]
@@ -181,11 +204,11 @@ class RouteDelivery:
             fault = Fault(Failure.UNREACHED, model_unavailable(spec.name, reason), unasked=reason)
             raise Failed(fault) from None
 
-    async def _ask_here(self, call: Call, spec: BackendSpec) -> None:
+    async def _ask_here(self, call: Call, request: Request, left_s: float) -> None:
         if isinstance(call.answer, SurfaceAnswer):
             call.answer.expect(call.request, native=False)
         try:
-            await self._here.deliver(replace(call, request=as_chat(call.request).named(spec.model)))
+            await self._here.deliver(replace(call, request=request), left_s)
         except ApiError as error:
             raise Failed(Fault(error.failure or Failure.FAILED, error, error.status)) from None
 
