@@ -44,6 +44,7 @@ from serve_apps.gateway.figures import Figures, Report
 from serve_apps.gateway.hold import Hold
 from serve_apps.gateway.keys import Key, Keys, ReadKeys
 from serve_apps.gateway.pool import Pool, Turn
+from serve_apps.gateway.probes import Probing
 from serve_apps.gateway.proxy import Timeouts, Upstream
 from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.routes import Routes
@@ -94,6 +95,7 @@ class Gateway:
         timeouts: Timeouts | None = None,
         period_s: float = READ_SECONDS,
         stale_s: float = STALE_SECONDS,
+        probing: Probing | None = None,
     ) -> None:
         timeouts = timeouts or Timeouts()
         self._report = doors.report
@@ -112,7 +114,7 @@ class Gateway:
         self._admission = Pool(Admission(MOST_AT_ONCE, MOST_WAITING, MOST_BODY_BYTES))
         self._bank = Bank(doors.ledger)
         self._teller = Teller(self._bank)
-        self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s)
+        self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s, probing or Probing())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -129,6 +131,7 @@ class Gateway:
         refreshing = asyncio.create_task(self._keep_fresh())
         reporting = asyncio.create_task(self._figures.run(self._report, self._named, 2 * self._period_s))
         banking = asyncio.create_task(self._bank.run())
+        probing = asyncio.create_task(self._backends.probes.run())
         gc.collect()
         gc.freeze()  # what was imported stays: looking through it again costs streams tens of milliseconds
         await send({"type": "lifespan.startup.complete"})
@@ -136,6 +139,7 @@ class Gateway:
         refreshing.cancel()
         reporting.cancel()
         banking.cancel()
+        probing.cancel()
         await self._bank.close()
         self._mirror.close()
         self._upstream.close()

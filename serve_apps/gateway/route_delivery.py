@@ -29,6 +29,7 @@ from serve_apps.gateway.call import Call
 from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.errors import ApiError, Failure, model_unavailable
 from serve_apps.gateway.pool import Full, Pool
+from serve_apps.gateway.probes import Probes, Probing
 from serve_apps.gateway.secret import Secrets
 from serve_apps.gateway.surface import SurfaceAnswer, as_chat
 from serve_apps.gateway.table import BackendPlace, BackendSpec, Route, Table
@@ -41,7 +42,7 @@ MOST_WAITING = 1024
 class RouteDelivery:
     """`here` answers for the models that are served here; `teller` knows what may be used of backends."""
 
-    def __init__(self, here: Delivery, teller: Teller, total_s: float) -> None:
+    def __init__(self, here: Delivery, teller: Teller, total_s: float, probing: Probing) -> None:
         self._here = here
         self._teller = teller
         self._secrets = Secrets()
@@ -52,6 +53,7 @@ class RouteDelivery:
         self._routes: dict[tuple[str, str | None], Route] = {}
         self._pools: dict[tuple[BackendPlace, int], Pool] = {}
         self._specs: dict[tuple[str, str | None], dict[Backend, BackendSpec]] = {}
+        self.probes = Probes(self._wires, self._secrets, probing)
         self.close = self._wires.close
 
     def route(self, path: str, model: str) -> Route | None:
@@ -83,6 +85,12 @@ class RouteDelivery:
         self._backends, self._choosers, self._routes = backends, choosers, table.routes
         self._pools = {(place, size): pool for (place, size), pool in self._pools.items() if place in backends}
         self._specs = specs
+        self.probes.backends = {
+            backend: specs[key][backend]
+            for key, chooser in choosers.items()
+            for backend in chooser.backends
+            if specs[key][backend].url
+        }
 
     async def deliver(self, call: Call, route: Route) -> None:
         """Raises ApiError, of all that was tried what tells the client most, while nothing was passed on."""
