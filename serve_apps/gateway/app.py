@@ -23,6 +23,7 @@ from serve_apps.gateway import errors, openapi
 from serve_apps.gateway.accounts.bank import Bank, Ledger
 from serve_apps.gateway.accounts.bound import bound_of
 from serve_apps.gateway.accounts.teller import Teller
+from serve_apps.gateway.admission import Admission
 from serve_apps.gateway.answer import REQUEST_ID, Answer
 from serve_apps.gateway.auth import authenticate, authorize
 from serve_apps.gateway.body import (
@@ -31,6 +32,7 @@ from serve_apps.gateway.body import (
     EMBEDDINGS,
     ClientGone,
     Request,
+    declared_bytes,
     parse_request,
     read_body,
 )
@@ -43,6 +45,8 @@ from serve_apps.gateway.figures import Figures, Report
 from serve_apps.gateway.front import Front
 from serve_apps.gateway.hold import Hold
 from serve_apps.gateway.keys import Key, Keys, ReadKeys
+from serve_apps.gateway.pool import Pool, Turn
+from serve_apps.gateway.probes import Probing
 from serve_apps.gateway.proxy import Timeouts, Upstream
 from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.routes import Routes
@@ -55,6 +59,14 @@ log = logging.getLogger("biplane.gateway")
 
 READ_SECONDS = 0.5
 """Between two looks at the table, the keys and the replicas; figures are written half as often."""
+MOST_AT_ONCE = 1024
+"""Requests that a replica works on; its two processor cores are busy with far fewer."""
+MOST_BODY_BYTES = 1 << 28
+"""Of all of these together."""
+MOST_WAITING = 1024
+"""Requests that wait for that. Of a body nobody reads the server holds 64 KiB."""
+PATIENCE_SECONDS = 5.0
+"""How long one waits: longer than a burst lasts, and shorter than clients do."""
 GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, *SURFACES})
 MODELS, HEALTH, METRICS = "/v1/models", "/healthz", "/metrics"
 METRICS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
@@ -87,6 +99,7 @@ class Gateway:
         timeouts: Timeouts | None = None,
         period_s: float = READ_SECONDS,
         stale_s: float = STALE_SECONDS,
+        probing: Probing | None = None,
     ) -> None:
         timeouts = timeouts or Timeouts()
         self._report = doors.report
@@ -102,9 +115,10 @@ class Gateway:
         exchange = Exchange(self._upstream, self._routes, self._figures)
         self._mirror = Mirror(exchange, self._figures)
         self._delivery = Delivery(exchange, self._routes, self._mirror, timeouts.total_s)
+        self._admission = Pool(Admission(MOST_AT_ONCE, MOST_WAITING, MOST_BODY_BYTES))
         self._bank = Bank(doors.ledger)
         self._teller = Teller(self._bank)
-        self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s)
+        self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s, probing or Probing())
         self._front = Front(self._backends, Cache(doors.find, doors.keep))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,6 +136,7 @@ class Gateway:
         refreshing = asyncio.create_task(self._keep_fresh())
         reporting = asyncio.create_task(self._figures.run(self._report, self._named, 2 * self._period_s))
         banking = asyncio.create_task(self._bank.run())
+        probing = asyncio.create_task(self._backends.probes.run())
         gc.collect()
         gc.freeze()  # what was imported stays: looking through it again costs streams tens of milliseconds
         await send({"type": "lifespan.startup.complete"})
@@ -129,6 +144,7 @@ class Gateway:
         refreshing.cancel()
         reporting.cancel()
         banking.cancel()
+        probing.cancel()
         await self._bank.close()
         self._mirror.close()
         self._upstream.close()
@@ -192,7 +208,9 @@ class Gateway:
             raise errors.not_ready()
         key = authenticate(scope, self._keys.known, time())
         if generates:
-            return await self._generate(scope, receive, answer, table, key, path)
+            size = declared_bytes(scope, table.max_body_bytes)
+            async with self._admission.turn(key.priority, size, PATIENCE_SECONDS) as turn:
+                return await self._generate(scope, receive, answer, table, key, path, turn)
         if path == METRICS:
             return await answer.whole(200, await self._scrape.page(), [METRICS_TYPE])
         usable = [name for name in sorted(table.models) if key.may_use(name, None)]
@@ -204,10 +222,11 @@ class Gateway:
         return await answer.json(_model_card(name))
 
     async def _generate(
-        self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str
+        self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str, turn: Turn
     ) -> None:
         """Answers one request for a model, and drops the upstream connection at once when the client leaves."""
-        raw = await read_body(scope, receive, table.max_body_bytes)
+        raw = await read_body(receive, table.max_body_bytes)
+        turn.shrink(len(raw))
         request = parse_request(path, raw)
         answering, leaving = asyncio.current_task(), asyncio.create_task(_client_left(receive))
         answered = left = False

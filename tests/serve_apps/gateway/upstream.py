@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import math
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,6 +23,7 @@ from serve_apps.gateway.app import Doors, Gateway
 from serve_apps.gateway.cache.found import Found
 from serve_apps.gateway.cache.scope import Ask
 from serve_apps.gateway.keys import Stamp, StoredKey
+from serve_apps.gateway.probes import Probing
 from serve_apps.gateway.proxy import Timeouts
 
 KEY = "bp-client-key"
@@ -30,6 +32,8 @@ CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/
 MESSAGES = "/v1/messages"
 PERIOD_SECONDS = 0.02
 STALE_SECONDS = 0.2
+UNPROBED = Probing(math.inf, math.inf)
+"""For tests that count what a backend is asked."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -239,9 +243,11 @@ async def engine_of(handler: Handler, prefix: str = "/llm/tiny/3") -> AsyncItera
 
 
 @contextlib.asynccontextmanager
-async def world(handler: Handler, timeouts: Timeouts | None = None, first_table: bool = True) -> AsyncIterator[World]:
+async def world(
+    handler: Handler, timeouts: Timeouts | None = None, first_table: bool = True, probing: Probing = UNPROBED
+) -> AsyncIterator[World]:
     """A gateway in front of one engine; the client carries a good key."""
-    async with engine_of(handler) as engine, gateway_of(engine, timeouts, first_table) as it:
+    async with engine_of(handler) as engine, gateway_of(engine, timeouts, first_table, probing) as it:
         yield it
 
 
@@ -268,10 +274,12 @@ class QuickServer(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def gateway_of(engine: Engine, timeouts: Timeouts | None, first_table: bool) -> AsyncIterator[World]:
+async def gateway_of(
+    engine: Engine, timeouts: Timeouts | None, first_table: bool, probing: Probing = UNPROBED
+) -> AsyncIterator[World]:
     published = Published(table(engine.url) if first_table else None)
     published.put_key("admin", KEY)
-    gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, period_s=PERIOD_SECONDS, stale_s=STALE_SECONDS)
+    gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, PERIOD_SECONDS, STALE_SECONDS, probing)
     port = free_port()
     server = QuickServer(uvicorn.Config(gateway, "127.0.0.1", port, log_level="critical"))
     serving = asyncio.create_task(server.serve())
