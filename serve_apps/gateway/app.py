@@ -42,6 +42,7 @@ from serve_apps.gateway.figures import Figures, Report
 from serve_apps.gateway.hold import Hold
 from serve_apps.gateway.keys import Key, Keys, ReadKeys
 from serve_apps.gateway.proxy import Timeouts, Upstream
+from serve_apps.gateway.recorder import Recorder
 from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.routes import Routes
 from serve_apps.gateway.scrape import Scrape
@@ -101,6 +102,7 @@ class Gateway:
         self._bank = Bank(doors.ledger)
         self._teller = Teller(self._bank)
         self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s)
+        self._recorder = Recorder(self._backends.standings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -115,7 +117,8 @@ class Gateway:
         while not await self._refresh():  # others of this port may have a table: it answers nobody before it has looked
             await asyncio.sleep(self._period_s)
         refreshing = asyncio.create_task(self._keep_fresh())
-        reporting = asyncio.create_task(self._figures.run(self._report, self._named, 2 * self._period_s))
+        figures = self._figures.run(self._report, self._named, self._recorder.body, 2 * self._period_s)
+        reporting = asyncio.create_task(figures)
         banking = asyncio.create_task(self._bank.run())
         gc.collect()
         gc.freeze()  # what was imported stays: looking through it again costs streams tens of milliseconds
@@ -225,10 +228,21 @@ class Gateway:
     async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table, key: Key) -> None:
         table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
         route = None if request.model in table.models else self._backends.route(request.path, request.model)
-        authorize(key, request.model, route.name if route else None)
         call = Call(request, scope, answer, table, key, route, bound_of(request))
+        error: BaseException | None = None
+        try:
+            await self._charged(call)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            self._recorder.end(call, error)
+
+    async def _charged(self, call: Call) -> None:
+        """What it may take is set aside before, what it took is paid after."""
+        authorize(call.key, call.request.model, call.route.name if call.route else None)
         await self._teller.admit(call)
-        whole = False
+        route, whole = call.route, False
         try:
             if route is not None:
                 await self._backends.deliver(call, route)

@@ -6,12 +6,13 @@ Kept in memory: how each backend is, and whose turn it is, from one table to the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from random import random
 from time import monotonic, time
 
 from control.price import FREE
+from control.route_traffic import Standing
 from serve_apps.gateway.accounts.bank import Short
 from serve_apps.gateway.accounts.shortage import after, used_up, why
 from serve_apps.gateway.accounts.teller import Teller
@@ -76,6 +77,15 @@ class RouteDelivery:
         self._backends, self._choosers, self._routes = backends, choosers, table.routes
         self._pools = {(place, size): pool for (place, size), pool in self._pools.items() if place in backends}
         self._specs = specs
+
+    def standings(self) -> Iterator[Standing]:
+        """How each backend of each route is now."""
+        now = monotonic()
+        for key, specs in self._specs.items():
+            for backend, spec in specs.items():
+                closed = backend.closed(now)
+                why = closed.why if closed else backend.sick(now)
+                yield Standing(self._routes[key].name, spec.name, backend.health.state.name.lower(), why)
 
     async def deliver(self, call: Call, route: Route) -> None:
         """Raises ApiError, of all that was tried what tells the client most, while nothing was passed on."""

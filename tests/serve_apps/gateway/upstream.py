@@ -14,9 +14,11 @@ import aiohttp
 import uvicorn
 from aiohttp import web
 
+from control import route_traffic
 from control.accounts import Reply, Report
 from control.engine_report import EngineReport
 from control.gateway.ledger.book import Book
+from control.route_traffic import RouteTraffic
 from control.traffic import Traffic, parse
 from serve_apps.gateway.app import Doors, Gateway
 from serve_apps.gateway.keys import Stamp, StoredKey
@@ -86,6 +88,7 @@ class Published:
     figures: dict[str, Traffic] = field(default_factory=dict)
     dropped: int = 0
     cut: int = 0
+    routes: RouteTraffic = field(default_factory=lambda: route_traffic.parse({}))
     engines: dict[str, EngineReport] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     woken: list[str] = field(default_factory=list)
@@ -103,7 +106,7 @@ class Published:
     def report(self, replica: str, body: dict[str, Any]) -> None:
         self._require()
         self.figures, self.dropped = parse(json.loads(json.dumps(body))), body["shadows_dropped"]
-        self.cut = body["streams_cut"]
+        self.cut, self.routes = body["streams_cut"], route_traffic.parse(json.loads(json.dumps(body)))
 
     def read(self) -> bytes | None:
         self.readings += 1
