@@ -95,6 +95,11 @@ class RouteTraffic:
     standings: tuple[Standing, ...]
 
 
+def model_of(backend: str) -> str:
+    """The model that a backend's name ends with; a model that is served here is one by itself."""
+    return backend.partition("/")[2] or backend
+
+
 def parse(body: Mapping[str, Any]) -> RouteTraffic:
     """Out of a replica's heartbeat; nothing, of one that counts no routes. Raises ValueError where that is not what it
     is.

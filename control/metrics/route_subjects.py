@@ -6,16 +6,11 @@ from collections.abc import Iterator
 
 from control.metrics.reading import Reading
 from control.metrics.subjects import Labels
-from control.route_traffic import Counts, Outcome, Standing
+from control.route_traffic import Counts, Outcome, Standing, model_of
 from control.traffic import Traffic
 
 PAIR = ("route", "backend", "model")
 HITS = ("exact", "semantic")
-
-
-def model_of(backend: str) -> str:
-    """The model that a backend's name ends with; a model that is served here is one by itself."""
-    return backend.partition("/")[2] or backend
 
 
 def shares(reading: Reading) -> Iterator[tuple[Labels, Counts]]:
