@@ -12,6 +12,7 @@ import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from secrets import token_hex
 from time import monotonic, time
 from typing import Any
@@ -20,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from control.engine_report import STALE_SECONDS
 from serve_apps.gateway import errors, openapi
+from serve_apps.gateway.access_log import AccessLog
 from serve_apps.gateway.accounts.bank import Bank, Ledger
 from serve_apps.gateway.accounts.bound import bound_of
 from serve_apps.gateway.accounts.teller import Teller
@@ -84,7 +86,9 @@ class Gateway:
         timeouts: Timeouts | None = None,
         period_s: float = READ_SECONDS,
         stale_s: float = STALE_SECONDS,
+        logs: Path | None = None,
     ) -> None:
+        """The access log goes into the directory `logs`, where there is one."""
         timeouts = timeouts or Timeouts()
         self._report = doors.report
         self._period_s = period_s
@@ -102,7 +106,8 @@ class Gateway:
         self._bank = Bank(doors.ledger)
         self._teller = Teller(self._bank)
         self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s)
-        self._recorder = Recorder(self._backends.standings)
+        log = AccessLog(logs, self._figures.replica) if logs else None
+        self._recorder = Recorder(self._backends.standings, log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -120,6 +125,7 @@ class Gateway:
         figures = self._figures.run(self._report, self._named, self._recorder.body, 2 * self._period_s)
         reporting = asyncio.create_task(figures)
         banking = asyncio.create_task(self._bank.run())
+        self._recorder.open()
         gc.collect()
         gc.freeze()  # what was imported stays: looking through it again costs streams tens of milliseconds
         await send({"type": "lifespan.startup.complete"})
@@ -128,6 +134,7 @@ class Gateway:
         reporting.cancel()
         banking.cancel()
         await self._bank.close()
+        await self._recorder.close()
         self._mirror.close()
         self._upstream.close()
         self._backends.close()

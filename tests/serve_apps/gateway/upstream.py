@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -230,9 +231,11 @@ async def engine_of(handler: Handler, prefix: str = "/llm/tiny/3") -> AsyncItera
 
 
 @contextlib.asynccontextmanager
-async def world(handler: Handler, timeouts: Timeouts | None = None, first_table: bool = True) -> AsyncIterator[World]:
+async def world(
+    handler: Handler, timeouts: Timeouts | None = None, first_table: bool = True, logs: Path | None = None
+) -> AsyncIterator[World]:
     """A gateway in front of one engine; the client carries a good key."""
-    async with engine_of(handler) as engine, gateway_of(engine, timeouts, first_table) as it:
+    async with engine_of(handler) as engine, gateway_of(engine, timeouts, first_table, logs) as it:
         yield it
 
 
@@ -259,10 +262,12 @@ class QuickServer(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def gateway_of(engine: Engine, timeouts: Timeouts | None, first_table: bool) -> AsyncIterator[World]:
+async def gateway_of(
+    engine: Engine, timeouts: Timeouts | None, first_table: bool, logs: Path | None = None
+) -> AsyncIterator[World]:
     published = Published(table(engine.url) if first_table else None)
     published.put_key("admin", KEY)
-    gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, period_s=PERIOD_SECONDS, stale_s=STALE_SECONDS)
+    gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, PERIOD_SECONDS, STALE_SECONDS, logs)
     port = free_port()
     server = QuickServer(uvicorn.Config(gateway, "127.0.0.1", port, log_level="critical"))
     serving = asyncio.create_task(server.serve())
