@@ -207,8 +207,10 @@ class Gateway:
             async with self._admission.turn(key.priority, size, PATIENCE_SECONDS) as turn:
                 return await self._generate(scope, receive, answer, table, key, path, turn)
         if path == METRICS:
+            if key.is_bounded:
+                raise errors.metrics_not_allowed(key.name)
             return await answer.whole(200, await self._scrape.page(), [METRICS_TYPE])
-        usable = [name for name in sorted(table.models) if key.may_use(name, None)]
+        usable = _usable(table, key)
         if path == MODELS:
             return await answer.json({"object": "list", "data": [_model_card(name) for name in usable]})
         name = path.removeprefix(MODELS + "/")
@@ -263,7 +265,9 @@ class Gateway:
             call.answer.expect(call.request, native=False)
             call.request = as_chat(call.request)
         model = call.table.models.get(call.request.model)
-        if model is not None and model.asleep:
+        if model is None:
+            raise errors.model_not_found(call.request.model, _usable(call.table, call.key))
+        if model.asleep:
             call.table = await self._hold.until_awake(call.request.model, model.wakes_s)
         await self._delivery.deliver(call)
 
@@ -294,6 +298,11 @@ def _identify(scope: Scope) -> bytes:
 def _require_method(method: str, *allowed: str) -> None:
     if method not in allowed:
         raise errors.method_not_allowed(method, allowed)
+
+
+def _usable(table: Table, key: Key) -> list[str]:
+    """The models that are served here and that a key may use."""
+    return [name for name in sorted(table.models) if key.may_use(name, None)]
 
 
 def _model_card(name: str) -> dict[str, Any]:
