@@ -39,7 +39,8 @@ class JoinedWrites:
     def _flush(self) -> None:
         if held := self._held:
             self._held = []
-            self._transport.write(held[0] if len(held) == 1 else b"".join(held))
+            if not self.is_closing():  # the client may have left meanwhile
+                self._transport.write(held[0] if len(held) == 1 else b"".join(held))
 
 
 class BoundedProtocol(HttpToolsProtocol):

@@ -9,6 +9,7 @@ store.
 
 import asyncio
 import gc
+import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -272,6 +273,11 @@ class Gateway:
         await self._delivery.deliver(call)
 
 
+_PROCESS = token_hex(10).encode()
+_numbers = itertools.count(1)
+"""A request's id is its process and its number there: a random one for each is a system call."""
+
+
 def _answer_to(scope: Scope, send: Send) -> Answer:
     """In the API that the path belongs to."""
     request_id, surface = _identify(scope), SURFACES.get(scope["path"].rstrip("/"))
@@ -290,7 +296,7 @@ def _identify(scope: Scope) -> bytes:
     for name, value in scope["headers"]:
         if name == REQUEST_ID and value:
             return bytes(value)
-    made = token_hex(16).encode()
+    made = b"%b%012x" % (_PROCESS, next(_numbers))
     scope["headers"] = [*scope["headers"], (REQUEST_ID, made)]
     return made
 
