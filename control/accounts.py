@@ -10,18 +10,18 @@ The ledger takes each report once, whatever gets lost: a holder numbers them, an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 
-LEASE_SECONDS = 0.5
-"""How long units of a minute may be spent after they were lent. The ledger counts them for so much longer than a
+LEASE_SECONDS = 1.0
+"""How long units of a minute may be spent after they were asked for. The ledger counts them for so much longer than a
 minute: so no minute has more than the capacity, wherever it begins."""
 SLOT_SECONDS = 0.5
 MINUTE_SECONDS = 60.0
 DAY_SECONDS = 86400.0
 
 
-class Window(Enum):
+class Window(StrEnum):
     """What an account's capacity is for. Units are told apart by slots: the moment, or the day, of their lending."""
 
     MINUTE = "any minute"
@@ -37,18 +37,19 @@ class Window(Enum):
             return (slot + 1) * SLOT_SECONDS + MINUTE_SECONDS + LEASE_SECONDS
         return (slot + 1) * DAY_SECONDS
 
+    def lasts(self, now: float) -> float:
+        """For how many seconds what is lent at the moment `now` may be spent."""
+        return LEASE_SECONDS if self is Window.MINUTE else self.ends(self.slot(now)) - now
+
 
 class Ask(NamedTuple):
-    """`need` units for requests that wait, beside the `held` ones; the first of them wants `first` in all. And `ahead`
-    for those to come.
-    """
+    """`need` units for requests that wait, of which the smallest wants `least`; and `ahead` for those to come."""
 
     account: str
     window: Window
     capacity: int
     need: int
-    first: int
-    held: int
+    least: int
     ahead: int
 
 
@@ -108,25 +109,27 @@ class Report:
 
 
 class Grant(NamedTuple):
-    """`units` are lent in `slot`; `left` is what the account has after that for anybody.
+    """`units` are lent in `slot`, to be spent within `lasts_s` seconds; `left` is what the account has after that for
+    anybody. `full_s` is when it is as if it had never been used.
 
-    Where the need was not met, `wait_s` is after how many seconds the first request's could be, if nothing more is lent
-    meanwhile; `spent` says that it is spent, and not only reserved for requests that have not ended. `full_s` is when
-    the account is as if it had never been used.
+    Where the need was not met, `frees` says what comes back by itself, as (after how many seconds, units), the soonest
+    first; and `spent` what is spent, and not only reserved for requests that have not ended.
     """
 
     account: str
     slot: int
     units: int
+    lasts_s: float
     left: int
-    wait_s: float
     full_s: float
-    spent: bool
+    frees: tuple[tuple[float, int], ...] = ()
+    spent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """To the report of that number."""
+    """To the report of that number. Of `wanted` accounts somebody else needs what the holder does not."""
 
     number: int
     grants: tuple[Grant, ...]
+    wanted: tuple[tuple[str, Window], ...] = ()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from control.checks_deployment import deployment_faults, deployment_notes, room_faults
+from control.checks_filters import filter_faults, filter_notes
 from control.checks_gateway import gateway_faults, gateway_notes
 from control.kernel.store import Object
 from control.pipeline.compile import check, graph_of
@@ -218,6 +219,7 @@ def _meaning(document: Document, around: Surroundings) -> Iterator[Fault]:
             yield from cluster_faults(spec, document.raw, around.config_maps)
         case GatewayFile() as spec:
             yield from gateway_faults(spec.gateway, [one for one in around.gateways if one.name != spec.name])
+            yield from filter_faults(spec)
 
 
 def _names(path: Loc, name: str | None, what: str, known: Iterable[str]) -> Iterator[Fault]:
@@ -239,6 +241,7 @@ def _notes(document: Document, around: Surroundings) -> Iterator[Fault]:
             yield from _beyond(document, spec, around)
         case GatewayFile() as spec:
             yield from gateway_notes(spec.gateway, around.deployments)
+            yield from filter_notes(spec)
         case Queue() as spec if around.devices is not None:
             yield from overcommitment(spec.name, {queue.name: queue for queue in around.rules.queues}, around.devices)
     if around.nodes:

@@ -1,4 +1,4 @@
-"""The data plane's door to the store: tables, keys and addresses to read, figures and wishes to write.
+"""The data plane's door to the store and to the cache: tables, keys and addresses to read, figures and wishes to write.
 
 Called from threads, about once a second, never on the path of a request that something can answer. A store that is
 away fails the call and nothing else: gateways go on with what they read last.
@@ -18,11 +18,13 @@ from control.kernel.beats import read_beats
 from control.kernel.calls import call
 from control.kernel.clock import system_clock
 from control.kernel.home import Home
-from control.kernel.ids import API_KEY_KIND, LEDGER, TABLE_KIND, TABLE_NAME, WAKE_PREFIX, control_name
+from control.kernel.ids import API_KEY_KIND, CACHE_ACTOR, LEDGER, TABLE_KIND, TABLE_NAME, WAKE_PREFIX, control_name
 from control.kernel.store import Store
 
 Stamp = tuple[int, int]
 LEDGER_SECONDS = 5.0
+KEEP_SECONDS = 5.0
+"""How long handing an answer to the cache may take; nobody waits for it."""
 GONE_SECONDS = 600.0
 """So long after its last sign of life nobody asks for a replica's figures any more."""
 
@@ -67,6 +69,16 @@ def ask_to_wake(deployment: str) -> None:
 def report_to_ledger(report: Report) -> Reply:
     """Raises ValueError where there is no ledger, RayError where it does not answer or cannot write."""
     return cast(Reply, call(control_name(LEDGER), "report", report, timeout_s=LEDGER_SECONDS))
+
+
+def find_answer(ask: Any, seconds: float) -> Any:
+    """What the plane's cache has for `ask`. Raises ValueError where there is none, RayError where it is silent."""
+    return call(CACHE_ACTOR, "find", ask, timeout_s=seconds)
+
+
+def keep_answer(ask: Any, body: bytes, cost: int) -> None:
+    """Returns when the plane's cache has it. Raises as `find_answer` does."""
+    call(CACHE_ACTOR, "keep", ask, body, cost, timeout_s=KEEP_SECONDS)
 
 
 @functools.cache

@@ -9,11 +9,14 @@ from typing import Any
 
 from control.gateway.route_table import limits_of, routes_of
 from control.gateway.state import Model, Snapshot
-from control.kernel.ids import GATEWAY_APP, TABLE_KIND, TABLE_NAME
-from control.kernel.plan import Effect, EndApp, EnsureApp, Plan, PutSpec
+from control.kernel.ids import CACHE_ACTOR, GATEWAY_APP, TABLE_KIND, TABLE_NAME
+from control.kernel.plan import Effect, EndActor, EndApp, EnsureActor, EnsureApp, Plan, PutSpec
 from control.kernel.present import AppState
 
 BUILDER = "serve_apps.gateway.deployment:build"
+CACHE = "actors.semantic_cache:SemanticCache"
+CACHE_THREADS = 4
+"""One finds equal requests while others wait for the model."""
 REPLICAS = 2
 """One answers while the other is replaced, and each has a core's worth of streams: about 3,000 events a second."""
 
@@ -21,7 +24,7 @@ REPLICAS = 2
 def decide(snapshot: Snapshot) -> Plan:
     table = table_of(snapshot)
     records = () if table == snapshot.table else (_publish(table),)
-    return Plan(records, _application(snapshot))
+    return Plan(records, (*_application(snapshot), *_cache(snapshot)))
 
 
 def _application(snapshot: Snapshot) -> tuple[Effect, ...]:
@@ -34,6 +37,17 @@ def _application(snapshot: Snapshot) -> tuple[Effect, ...]:
             return (EndApp(kind=TABLE_KIND, name=TABLE_NAME, reason=reason, app=GATEWAY_APP),)
         case AppState.STARTING | AppState.RUNNING | AppState.SICK | AppState.ENDING:
             return ()
+
+
+def _cache(snapshot: Snapshot) -> tuple[Effect, ...]:
+    """It runs while a route wants it."""
+    wanted = any(route.cache for gateway in snapshot.gateways for route in gateway.routes)
+    told = {"kind": TABLE_KIND, "name": TABLE_NAME, "actor": CACHE_ACTOR}
+    if wanted and not snapshot.caches:
+        return (EnsureActor(**told, reason="a route caches", entrypoint=CACHE, threads=CACHE_THREADS),)
+    if snapshot.caches and not wanted:
+        return (EndActor(**told, reason="no route caches"),)
+    return ()
 
 
 def table_of(snapshot: Snapshot) -> dict[str, Any]:

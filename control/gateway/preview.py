@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from control.gateway.price_list import price_of
 from control.price import show_per_million
-from control.specs.gateway import Backend, Gateway, GatewayFile, RateLimit, Route
+from control.specs.gateway import Backend, Cache, Gateway, GatewayFile, RateLimit, Route
 from control.specs.line import Line
+from control.specs.quantity import show_seconds
 
 
 def preview(spec: GatewayFile) -> list[Line]:
     gateway = spec.gateway
     lines = [_backend(gateway, route, backend) for route in gateway.routes for backend in route.backends]
+    lines += [Line("filters", one.name, tuple(f.type for f in one.filters)) for one in gateway.routes if one.filters]
+    lines += [_cache(route.name, route.cache) for route in gateway.routes if route.cache]
     lines += [_limit(limit) for limit in gateway.rate_limits]
     if gateway.fallback is not None:
         lines.append(Line("fallback", " → ".join(gateway.fallback.chain), ()))
@@ -43,6 +46,12 @@ def _price(gateway: Gateway, backend: Backend) -> str:
         return "price unknown"
     read, written = show_per_million(priced.price.input), show_per_million(priced.price.output)
     return f"{read} in, {written} out per million tokens ({priced.source.value})"
+
+
+def _cache(route: str, cache: Cache) -> Line:
+    alike = f"by meaning from {cache.threshold:g} on" if cache.semantic else "only equal requests"
+    bounds = (f"for {show_seconds(cache.ttl)}", f"at most {cache.max_entries} a tenant")
+    return Line("cache", route, (alike, *bounds))
 
 
 def _limit(limit: RateLimit) -> Line:

@@ -10,7 +10,7 @@ from typing import Any
 
 from control.gateway.price_list import price_of
 from control.price import nano_dollars
-from control.specs.gateway import Backend, Gateway, Money
+from control.specs.gateway import Backend, Cache, Gateway, Money
 from control.specs.provider import PROVIDERS
 
 
@@ -32,6 +32,8 @@ def routes_of(gateway: Gateway) -> list[dict[str, Any]]:
             "path": route.match.path,
             "model": route.match.model,
             "backends": [_backend(backend, gateway) for backend in route.backends],
+            "filters": [one.model_dump(mode="json", exclude_defaults=True) for one in route.filters],
+            "cache": _cache(route.cache),
             **shared,
         }
         for route in gateway.routes
@@ -50,6 +52,13 @@ def limits_of(gateway: Gateway) -> list[dict[str, Any]]:
         }
         for limit in gateway.rate_limits
     ]
+
+
+def _cache(cache: Cache | None) -> dict[str, Any] | None:
+    if cache is None:
+        return None
+    told = cache.model_dump(include={"threshold", "max_entries", "semantic"})
+    return {**told, "ttl_s": cache.ttl}
 
 
 def _backend(backend: Backend, gateway: Gateway) -> dict[str, Any]:

@@ -31,7 +31,8 @@ class Snapshot:
     """One look. `models` by the name under which each is served.
 
     `gateways` are the documents that people wrote. `table` is the table as last published, None before the first; `app`
-    how the gateway application is, and `arguments` what each of its replicas is started with.
+    how the gateway application is, `caches` whether the cache of answers runs, and `arguments` what each replica of the
+    gateway is started with.
     """
 
     models: Mapping[str, Model]
@@ -39,3 +40,4 @@ class Snapshot:
     app: AppState
     arguments: Mapping[str, Any]
     gateways: tuple[Gateway, ...] = ()
+    caches: bool = False

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from control.gateway.state import Model, Snapshot
-from control.kernel.ids import GATEWAY_APP, TABLE_KIND, TABLE_NAME
+from control.kernel.ids import CACHE_ACTOR, GATEWAY_APP, TABLE_KIND, TABLE_NAME
 from control.kernel.present import AppState, AppView, Drive
 from control.kernel.store import Object, Store
 from control.specs.gateway import Gateway, GatewayFile
@@ -24,6 +24,7 @@ def observe(store: Store, drive: Drive, arguments: Mapping[str, Any]) -> Snapsho
         app=drive.apps().get(GATEWAY_APP, AppView(AppState.ABSENT)).state,
         arguments=arguments,
         gateways=tuple(gateways_of(stored)),
+        caches=CACHE_ACTOR in drive.actors(CACHE_ACTOR),
     )
 
 

@@ -25,9 +25,11 @@ from control.kernel.imports import load
 from control.kernel.plan import (
     CutDevice,
     Effect,
+    EndActor,
     EndApp,
     EndGroup,
     EndStep,
+    EnsureActor,
     EnsureAgent,
     EnsureApp,
     EnsureGroup,
@@ -214,6 +216,27 @@ def _on(grant: DeviceGrant, gang: bool) -> dict[str, Any]:
 
 @_act.register
 def _(effect: EndStep, drive: RayDrive) -> None:
+    actor = _find_actor(effect.actor)
+    if actor is not None:
+        ray.kill(actor, no_restart=True)
+
+
+@_act.register
+def _(effect: EnsureActor, drive: RayDrive) -> None:
+    ray.remote(load(effect.entrypoint)).options(
+        name=effect.actor,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        max_restarts=-1,
+        max_concurrency=effect.threads,
+        num_cpus=0,
+        resources={"node:__internal_head__": 0.001},
+    ).remote()
+
+
+@_act.register
+def _(effect: EndActor, drive: RayDrive) -> None:
     actor = _find_actor(effect.actor)
     if actor is not None:
         ray.kill(actor, no_restart=True)

@@ -150,6 +150,24 @@ class CutDevice(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnsureActor(Effect):
+    """A detached actor named `actor`, of the class at import path `entrypoint`, runs on the head node; up to `threads`
+    of its calls at once. Ray starts it again whenever it dies.
+    """
+
+    actor: str
+    entrypoint: str
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndActor(Effect):
+    """No detached actor of this name."""
+
+    actor: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class EnsureAlias(Effect):
     """The MLflow alias `alias` of `model` points at `version`, or at nothing when None."""
 

@@ -128,6 +128,14 @@ class Heartbeat:
     body: Mapping[str, Any]
 
 
+def make_tables(engine: sa.Engine) -> None:
+    """Make the tables that are missing. Others may be making them at the same time, each one first in turn."""
+    for _ in metadata.tables:
+        with contextlib.suppress(sa.exc.DBAPIError, Unavailable):
+            return metadata.create_all(engine)
+    return metadata.create_all(engine)
+
+
 class Store:
     """The store behind `url` (SQLAlchemy form). Safe to share between threads; one instance a process.
 
@@ -149,19 +157,12 @@ class Store:
     def _prepare(self) -> None:
         with self._engine.connect():
             pass  # what is not there at all is not tried again and again below
-        self._make_tables()
+        make_tables(self._engine)
         with self._engine.begin() as connection:
             for name, value in (("schema", SCHEMA_VERSION), ("revision", 0)):
                 if connection.scalar(sa.select(counters.c.value).where(counters.c.name == name)) is None:
                     with contextlib.suppress(sa.exc.IntegrityError), connection.begin_nested():
                         connection.execute(counters.insert().values(name=name, value=value))
-
-    def _make_tables(self) -> None:
-        """Make the tables that are missing. Others may be making them at the same time, each one first in turn."""
-        for _ in metadata.tables:
-            with contextlib.suppress(sa.exc.DBAPIError, Unavailable):
-                return metadata.create_all(self._engine)
-        return metadata.create_all(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()

@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from control.specs.base import AtLeastOne, Filled, Items, Name, Spec, given_once, named_once
+from control.specs.filters import FilterSpec
 from control.specs.model_price import ModelPrice
 from control.specs.problem import nearest, one_of, refuse, show
 from control.specs.provider import ProviderName, Secret
+from control.specs.quantity import Seconds
 from control.specs.trigger import TriggerText
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -73,10 +75,25 @@ _LISTED_ONCE = given_once(
 )
 
 
+class Cache(Spec):
+    """Answers of a route that are given again to the same tenant: for equal requests, and where it is `semantic` for
+    questions in other words, from a cosine of `threshold` (0 to 1) on. Kept for `ttl` seconds, `max_entries` a tenant.
+    """
+
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
+    ttl: Annotated[Seconds, Field(ge=1)] = 3600.0
+    max_entries: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    semantic: bool = True
+
+
 class Route(Spec):
+    """`cache` may be empty (`cache: {}`), which is the usual one; without it nothing is cached."""
+
     name: Name
     match: Match
     backends: Annotated[Items[Backend], AtLeastOne, _LISTED_ONCE, AfterValidator(_carry_traffic)]
+    filters: Items[FilterSpec] = ()
+    cache: Cache | None = None
 
 
 def _match_once(routes: tuple[Route, ...]) -> tuple[Route, ...]:

@@ -167,7 +167,8 @@ def _without_echoes(problems: list[Problem]) -> list[Problem]:
 def _problem(detail: ErrorDetails, model: type[Spec], tree: Tree, file: str) -> Problem:
     """A pydantic error in this house's words."""
     context = detail.get("ctx", {})
-    field = tuple(key for key in detail["loc"] if key != "[key]")
+    tagged = tuple(key for key in detail["loc"] if key != "[key]")
+    field = tuple(key for key in tagged if not str(key).startswith("["))
     loc = field + tuple(context.get("at", ()))
     found, expected, near = f"found {show(detail['input'])}", "", None
     match detail["type"]:
@@ -177,7 +178,7 @@ def _problem(detail: ErrorDetails, model: type[Spec], tree: Tree, file: str) -> 
                 also = (*field, *context["also"])
                 found += f" ({path_of(tree.data, also)} on line {line_of(tree.lines, also)})"
         case "extra_forbidden":
-            parent = model_at(model, loc[:-1])
+            parent = model_at(model, tagged[:-1])
             names = field_names(parent) if parent else []
             found, expected = f"unknown field '{loc[-1]}'", one_of(names, "no fields")
             near = nearest(str(loc[-1]), names)

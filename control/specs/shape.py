@@ -43,6 +43,8 @@ def _trail(root: type[Spec], loc: Loc) -> list[Any]:
 
 def _below(option: Any, key: str | int) -> Any:
     if _is_model(option):
+        if key == f"[{option.__name__}]":
+            return option  # the tag of one of a union's models, which pydantic puts into the place of an error
         for name, field in option.model_fields.items():
             if (field.alias or name) == key:
                 return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation

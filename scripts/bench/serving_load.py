@@ -257,7 +257,7 @@ async def take_turn(route: Route, request: bytes, tokens: int, *, stream: bool, 
             answers.append(answer)
 
     try:
-        with _undisturbed():
+        with undisturbed():
             cpu, began = time.process_time(), time.perf_counter()
             async with asyncio.TaskGroup() as group:
                 for number, connection in enumerate(connections):
@@ -322,7 +322,7 @@ class Load:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Without the garbage collector, whose pauses would be taken for the server's."""
     gc.collect()
     gc.disable()

@@ -176,15 +176,23 @@ def plane(directory: Path, environment: Mapping[str, str], say: Callable[[str], 
 
 @contextmanager
 def server(name: str, words: list[str], log: Path, environment: Mapping[str, str], port: int) -> Iterator[Route]:
-    """A server of OpenAI's protocol at `port`, by `python -m WORDS`, with its output in `log`; ended with its children.
+    """A server of OpenAI's protocol at `port`, by `python -m WORDS`. As `process`."""
+    url = f"http://127.0.0.1:{port}"
+    with process(name, [sys.executable, "-m", *words], log, environment, f"{url}/v1/models"):
+        yield Route(url + CHAT)
+
+
+@contextmanager
+def process(name: str, command: list[str], log: Path, environment: Mapping[str, str], healthy: str) -> Iterator[None]:
+    """What answers 200 at the URL `healthy`, with its output in `log`; ended with its children.
 
     Raises Broken where it does not answer.
     """
     mark = f"{name}-{os.getpid()}"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *words],
+        started = subprocess.Popen(
+            command,
             cwd=ROOT,
             # A process title must not overwrite the environment by which the process is found.
             env={**os.environ, **environment, MARK: mark, "SPT_NOENV": "1"},
@@ -194,15 +202,15 @@ def server(name: str, words: list[str], log: Path, environment: Mapping[str, str
         )
     try:
         began = time.monotonic()
-        while not _is_healthy(f"http://127.0.0.1:{port}/v1/models"):
-            if process.poll() is not None or time.monotonic() - began > READY_SECONDS:
+        while not _is_healthy(healthy):
+            if started.poll() is not None or time.monotonic() - began > READY_SECONDS:
                 last = "\n".join(log.read_text().splitlines()[-_SHOWN_LINES:])
-                raise Broken(f"{name} does not answer (exit code {process.poll()}); the end of {log}:\n{last}")
+                raise Broken(f"{name} does not answer (exit code {started.poll()}); the end of {log}:\n{last}")
             time.sleep(0.2)
-        yield Route(f"http://127.0.0.1:{port}{CHAT}")
+        yield
     finally:
         end_plane(mark)
-        process.wait()
+        started.wait()
 
 
 def _is_healthy(url: str) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from starlette.types import Send
 
+from serve_apps.gateway.body import Request
 from serve_apps.gateway.errors import ApiError
 
 JSON = (b"content-type", b"application/json")
@@ -22,6 +23,13 @@ class Answer:
         self._send = send
         self._head_only = head_only
         self._id = (REQUEST_ID, request_id)
+
+    @property
+    def request_id(self) -> str:
+        return self._id[1].decode("latin-1")
+
+    def expect(self, request: Request, *, native: bool) -> None:
+        """What is answered, where that is to be told in another API than it is given: as a chat's or `native`."""
 
     async def json(self, document: Any) -> None:
         await self.whole(200, json.dumps(document).encode(), [JSON])

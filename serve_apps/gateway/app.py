@@ -37,11 +37,13 @@ from serve_apps.gateway.body import (
     parse_request,
     read_body,
 )
+from serve_apps.gateway.cache.cache import Cache, Find, Keep
 from serve_apps.gateway.call import Call
 from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.endpoints import Endpoints, Reports
 from serve_apps.gateway.exchange import Exchange
 from serve_apps.gateway.figures import Figures, Report
+from serve_apps.gateway.front import Front
 from serve_apps.gateway.hold import Hold
 from serve_apps.gateway.keys import Key, Keys, ReadKeys
 from serve_apps.gateway.pool import Pool, Turn
@@ -58,8 +60,8 @@ log = logging.getLogger("biplane.gateway")
 
 READ_SECONDS = 0.5
 """Between two looks at the table, the keys and the replicas; figures are written half as often."""
-MOST_AT_ONCE = 1024
-"""Requests that a replica works on; its two processor cores are busy with far fewer."""
+MOST_AT_ONCE = 2048
+"""Requests that a replica works on, of which hold.MOST_HELD may wait for models that sleep."""
 MOST_BODY_BYTES = 1 << 28
 """Of all of these together."""
 MOST_WAITING = 1024
@@ -84,6 +86,8 @@ class Doors:
     wake: Callable[[str], None]
     metrics: Callable[[], bytes]
     ledger: Ledger
+    find: Find
+    keep: Keep
 
 
 class Gateway:
@@ -116,6 +120,7 @@ class Gateway:
         self._bank = Bank(doors.ledger)
         self._teller = Teller(self._bank)
         self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s, probing or Probing())
+        self._front = Front(self._backends, Cache(doors.find, doors.keep))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -248,12 +253,12 @@ class Gateway:
         table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
         route = None if request.model in table.models else self._backends.route(request.path, request.model)
         authorize(key, request.model, route.name if route else None)
-        call = Call(request, scope, answer, table, key, route, bound_of(request))
+        call = Call(request, request, scope, answer, table, key, route, bound_of(request))
         await self._teller.admit(call)
         whole = False
         try:
             if route is not None:
-                await self._backends.deliver(call, route)
+                await self._front.deliver(call, route)
             else:
                 await self._serve(call)
             whole = not call.taken.cut
@@ -262,9 +267,8 @@ class Gateway:
 
     async def _serve(self, call: Call) -> None:
         """By a model that is served here."""
-        if isinstance(call.answer, SurfaceAnswer):
-            call.answer.expect(call.request, native=False)
-            call.request = as_chat(call.request)
+        call.answer.expect(call.asked, native=False)
+        call.request = as_chat(call.request)
         model = call.table.models.get(call.request.model)
         if model is None:
             raise errors.model_not_found(call.request.model, _usable(call.table, call.key))

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 
 from starlette.types import Scope
 
-from control.price import FREE, Price
+from control.price import FREE, Price, cost
 from serve_apps.gateway.accounts.bank import Reservation
 from serve_apps.gateway.accounts.bound import Bound
 from serve_apps.gateway.answer import Answer
 from serve_apps.gateway.body import Request
+from serve_apps.gateway.dialects.usage import Usage
 from serve_apps.gateway.keys import Key
 from serve_apps.gateway.table import Route, Table
 from serve_apps.gateway.taken import Taken
+from serve_apps.gateway.wire import Headers
 
 
 @dataclass(slots=True)
 class Call:
-    """`route` is None for a model that is served here. `request` may change on the way; `bound` holds for all that it
-    becomes. `backend` is who answered, `price` what that costs, `attempts` what was tried or passed over before.
+    """`asked` is what the client sent. `request` is what becomes of it on the way: `bound` holds for that, too. `route`
+    is None for a model that is served here. `backend` is who answered, `price` what that costs, `attempts` what was
+    tried or passed over before. `to_backend` changes the headers of what is sent. A `hit` is exact or semantic, and
+    `saved` so many nano-dollars; it is empty for what was not found in the cache.
     """
 
+    asked: Request
     request: Request
     scope: Scope
     answer: Answer
@@ -36,3 +42,16 @@ class Call:
     price: Price = FREE
     attempts: list[str] = field(default_factory=list)
     reserved: Reservation | None = None
+    to_backend: Callable[[Iterable[tuple[bytes, bytes]]], Headers] | None = None
+    hit: str = ""
+    saved: int = 0
+
+    @property
+    def took(self) -> Usage:
+        return self.taken.read(len(self.request.raw))
+
+    @property
+    def cost(self) -> int:
+        """Nano-dollars."""
+        took = self.took
+        return cost(self.price, took.prompt, took.cached, took.cache_written, took.completion)

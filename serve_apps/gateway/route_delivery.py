@@ -31,7 +31,7 @@ from serve_apps.gateway.errors import NOT_FOUND, ApiError, Failure, model_unavai
 from serve_apps.gateway.pool import Full, Pool
 from serve_apps.gateway.probes import Probes, Probing
 from serve_apps.gateway.secret import Secrets
-from serve_apps.gateway.surface import SurfaceAnswer, as_chat
+from serve_apps.gateway.surface import as_chat
 from serve_apps.gateway.table import BackendPlace, BackendSpec, Route, Table
 from serve_apps.gateway.wire import Wires
 
@@ -45,7 +45,7 @@ class RouteDelivery:
     def __init__(self, here: Delivery, teller: Teller, total_s: float, probing: Probing) -> None:
         self._here = here
         self._teller = teller
-        self._secrets = Secrets()
+        self.secrets = Secrets()
         self._total_s = total_s
         self._wires = Wires(nearby=False)
         self._backends: dict[BackendPlace, Backend] = {}
@@ -53,7 +53,7 @@ class RouteDelivery:
         self._routes: dict[tuple[str, str | None], Route] = {}
         self._pools: dict[tuple[BackendPlace, int], Pool] = {}
         self._specs: dict[tuple[str, str | None], dict[Backend, BackendSpec]] = {}
-        self.probes = Probes(self._wires, self._secrets, probing)
+        self.probes = Probes(self._wires, self.secrets, probing)
         self.close = self._wires.close
 
     def route(self, path: str, model: str) -> Route | None:
@@ -62,7 +62,7 @@ class RouteDelivery:
 
     async def learn(self, table: Table | None) -> None:
         """Takes in a table, and providers' keys; what is known of backends that it still names stays."""
-        await self._secrets.refresh(table)
+        await self.secrets.refresh(table)
         if table is None or table.routes == self._routes:
             return
         backends: dict[BackendPlace, Backend] = {}
@@ -159,7 +159,7 @@ class RouteDelivery:
         """
         if not spec.url:
             return partial(self._ask_here, call, as_chat(call.request).named(spec.model))
-        out = outgoing(call.request, spec, self._secrets.of(spec), int(time()))
+        out = outgoing(call.request, spec, self.secrets.of(spec), int(time()))
         return partial(self._ask, call, route, spec, out)
 
     async def _try(
@@ -195,10 +195,11 @@ class RouteDelivery:
         return None
 
     async def _ask(self, call: Call, route: Route, spec: BackendSpec, out: Outgoing, left_s: float) -> None:
-        if reason := self._secrets.why_not(spec):
+        if reason := self.secrets.why_not(spec):
             raise Failed(Fault(Failure.FAILED, model_unavailable(spec.name, reason), 401))
-        if isinstance(call.answer, SurfaceAnswer):
-            call.answer.expect(call.request, native=out.native)
+        if call.to_backend is not None:
+            out = replace(out, headers=tuple(call.to_backend(out.headers)))
+        call.answer.expect(call.asked, native=out.native)
         headers = [(b"x-biplane-backend", spec.name.encode())]
         if call.attempts:
             headers.append(_told(call.attempts))
@@ -213,13 +214,14 @@ class RouteDelivery:
             raise Failed(fault) from None
 
     async def _ask_here(self, call: Call, request: Request, left_s: float) -> None:
-        if isinstance(call.answer, SurfaceAnswer):
-            call.answer.expect(call.request, native=False)
+        call.answer.expect(call.asked, native=False)
         try:
             await self._here.deliver(replace(call, request=request), left_s)
         except ApiError as error:
             told = error if error.status != NOT_FOUND else model_unavailable(request.model, "it is not served here")
-            raise Failed(Fault(error.failure or Failure.FAILED, told, error.status)) from None
+            raise Failed(
+                Fault(error.failure or Failure.FAILED, told, error.status, delivered=call.answer.started)
+            ) from None
 
 
 def _told(attempts: list[str]) -> tuple[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""The keys of providers: read where the table says that they are, held in memory, never shown.
+"""The keys of providers and the secrets of filters: read where the table says, held in memory, never shown.
 
 A file is read again at each `refresh`, so that a key that was changed there is used within a second. A crash leaves
 nothing behind.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
+from serve_apps.gateway.filters.build import places
+from serve_apps.gateway.filters.filter import Place, Unusable
 from serve_apps.gateway.table import BackendSpec, Table
 
 
@@ -22,9 +24,17 @@ class Secrets:
         self._missing: dict[tuple[tuple[str, str], ...], str] = {}
 
     async def refresh(self, table: Table | None) -> None:
-        backends = [backend for route in table.routes.values() for backend in route.backends] if table else []
-        if backends:
-            await asyncio.to_thread(self._read, backends)
+        routes = table.routes.values() if table else ()
+        wanted = {backend.secret for route in routes for backend in route.backends if backend.secret}
+        wanted.update(*(places(route.filters) for route in routes))
+        if wanted:
+            await asyncio.to_thread(self._read, wanted)
+
+    def at(self, place: Place) -> str:
+        """The secret of a filter. Raises Unusable where it is not known."""
+        if place not in self._known:
+            raise Unusable(self._missing.get(place, "a secret of its filters was not read yet"))
+        return self._known[place]
 
     def of(self, backend: BackendSpec) -> str:
         """Empty where it needs none, or has none."""
@@ -34,9 +44,9 @@ class Secrets:
         """Empty where its key is known, or it needs none."""
         return self._missing.get(backend.secret, "")
 
-    def _read(self, backends: Iterable[BackendSpec]) -> None:
+    def _read(self, wanted: Collection[Place]) -> None:
         known, missing = {}, {}
-        for secret in {backend.secret for backend in backends if backend.secret}:
+        for secret in wanted:
             ((kind, place),) = secret
             try:
                 known[secret] = os.environ[place] if kind == "env" else Path(place).read_text().strip()

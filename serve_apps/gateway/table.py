@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from control.price import Price
 from control.specs.trigger import Trigger, parse_trigger
+from serve_apps.gateway.cache.policy import CachePolicy, parse_policy
 
 DEFAULT_MAX_BODY_BYTES = 1 << 20
 
@@ -123,7 +124,8 @@ class Route:
 
     `chain` has providers in the order in which they are fallen back to, `triggers` say when one is left. `timeout_s`
     bounds connecting, the wait for the first token and silence between tokens; `retries` are over all backends.
-    `gateway` is the document that it is from, whose limits hold for its requests.
+    `gateway` is the document that it is from, whose limits hold for its requests; `filters` are as the control plane
+    wrote them, in JSON. Without `cache` nothing is cached.
     """
 
     name: str
@@ -137,6 +139,8 @@ class Route:
     retries: int
     streaming: bool
     gateway: str
+    filters: str = "[]"
+    cache: CachePolicy | None = None
 
 
 class Whose(Enum):
@@ -196,6 +200,8 @@ def _route(told: dict[str, Any]) -> Route:
         int(told["retries"]),
         bool(told["streaming"]),
         str(told.get("gateway", "")),
+        json.dumps(told.get("filters", [])),
+        parse_policy(told.get("cache")),
     )
 
 

@@ -1,4 +1,7 @@
-"""One PostgreSQL server for all tests that ask for one, and the store as the data plane finds it."""
+"""The databases that a store may be on, and the store as the data plane finds it.
+
+There is one PostgreSQL server for all tests; each test that asks for `url` runs on SQLite and on PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,15 @@ def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer(programs)
     yield server
     server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'biplane.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.url(schema=server.new_schema())
 
 
 @pytest.fixture

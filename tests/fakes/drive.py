@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from control.kernel.plan import (
     CutDevice,
     Effect,
+    EndActor,
     EndApp,
     EndGroup,
     EndStep,
+    EnsureActor,
     EnsureAgent,
     EnsureApp,
     EnsureGroup,
@@ -58,6 +60,7 @@ class FakeDrive:
         self.bundles: dict[str, EnsureGroup] = {}
         self.told_to_stop: dict[str, str] = {}
         self.agents: dict[str, EnsureAgent] = {}
+        self.detached: dict[str, EnsureActor] = {}
         self.cuts: list[CutDevice] = []
         self.places = True
         self.acts: list[Effect] = []
@@ -77,7 +80,7 @@ class FakeDrive:
         return StepView(StepState.LOST if (directory, actor) in self.begun else StepState.ABSENT)
 
     def actors(self, prefix: str) -> frozenset[str]:
-        return frozenset(actor for actor in self.alive if actor.startswith(prefix))
+        return frozenset(actor for actor in (*self.alive, *self.detached) if actor.startswith(prefix))
 
     def apps(self) -> Mapping[str, AppView]:
         return dict(self.serve)
@@ -116,6 +119,10 @@ class FakeDrive:
                 if effect.node_id not in self.agents:
                     self.agents[effect.node_id] = effect
                     self.hear(effect.node_id, NodeReport())
+            case EnsureActor():
+                self.detached.setdefault(effect.actor, effect)
+            case EndActor():
+                self.detached.pop(effect.actor, None)
             case CutDevice():
                 self.cuts.append(effect)
             case _:
@@ -158,3 +165,4 @@ class FakeDrive:
         self.placed.clear()
         self.bundles.clear()
         self.agents.clear()
+        self.detached.clear()

@@ -6,7 +6,6 @@ with units in hand makes an account seem emptier than it is, never fuller.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -51,11 +50,16 @@ class Book:
         self.changed: set[Place] = set()
         self._accounts: dict[tuple[str, Window], Account] = {}
         self._heard: dict[str, float] = {}
+        self._wanted: dict[str, set[tuple[str, Window]]] = {}  # by holder, what it is to be told with its next reply
         self._began = self._now = now
         for place, line in sorted(lines, key=lambda one: one[0].slot):
             account = self._accounts.setdefault((place.account, place.window), Account())
             account.lines[place.slot, place.holder] = line
             account.held += line.lent + line.spent
+
+    def __len__(self) -> int:
+        """Accounts of which something is lent or spent."""
+        return len(self._accounts)
 
     def line(self, place: Place) -> Line:
         """Empty where there is none any more."""
@@ -69,7 +73,8 @@ class Book:
             self._settle(settled, report.holder)
         for took in report.took:
             self._force(took, report.holder, now)
-        return Reply(report.number, tuple(self._lend(ask, report.holder, now) for ask in report.asks))
+        grants = tuple(self._lend(ask, report.holder, now) for ask in report.asks)
+        return Reply(report.number, grants, tuple(self._wanted.pop(report.holder, ())))
 
     def forget(self, now: float) -> None:
         """Drops what is over, and accounts of which nothing is left."""
@@ -79,6 +84,7 @@ class Book:
             if not account.lines:
                 del self._accounts[name, window]
         self._heard = {holder: at for holder, at in self._heard.items() if now - at <= LOST_SECONDS}
+        self._wanted = {holder: wanted for holder, wanted in self._wanted.items() if holder in self._heard}
 
     def _settle(self, settled: Settled, holder: str) -> None:
         """What was lent in a slot that is over concerns nobody any more."""
@@ -99,20 +105,23 @@ class Book:
         account, slot = self._account(ask.account, ask.window), ask.window.slot(now)
         _expire(account, ask.window, now)
         left = max(0, ask.capacity - account.held)
-        needed = min(ask.need, left)
+        # Less than one request wants is of no use to a replica, and may be just what another one lacks.
+        needed = ask.need if ask.need <= left else left // ask.least * ask.least
         units = needed + min(ask.ahead, (left - needed) // AHEAD_SHARE)
         if units:
             self._add(Place(ask.account, ask.window, slot, holder), account, lent=units)
-        short = needed < ask.need
-        return Grant(
-            ask.account,
-            slot,
-            units,
-            left - units,
-            _wait(account, ask, now) if short else 0.0,
-            _full(account, ask.window, now),
-            short and self._spent(account, now) + ask.first > ask.capacity,
-        )
+        grant = Grant(ask.account, slot, units, ask.window.lasts(now), left - units, _full(account, ask.window, now))
+        if needed == ask.need:
+            return grant
+        if ask.window is Window.DAY:
+            self._want(ask, account, holder)
+        return grant._replace(frees=_frees(account, ask, now), spent=self._spent(account, now))
+
+    def _want(self, ask: Ask, account: Account, asker: str) -> None:
+        """Others who hold units may have some that they do not need."""
+        for (_, holder), line in account.lines.items():
+            if line.lent and holder != asker:
+                self._wanted.setdefault(holder, set()).add((ask.account, ask.window))
 
     def _spent(self, account: Account, now: float) -> int:
         return sum(
@@ -121,7 +130,10 @@ class Book:
         )
 
     def _add(self, place: Place, account: Account, lent: int = 0, spent: int = 0) -> None:
+        newest = next(reversed(account.lines), (place.slot, ""))[0]
         line = account.lines.setdefault((place.slot, place.holder), Line())
+        if place.slot < newest:  # the clock went back while no ledger ran
+            account.lines = dict(sorted(account.lines.items()))
         line.lent += lent
         line.spent += spent
         account.held += lent + spent
@@ -140,18 +152,16 @@ def _expire(account: Account, window: Window, now: float) -> None:
         account.held -= line.lent + line.spent
 
 
-def _wait(account: Account, ask: Ask, now: float) -> float:
-    """Until the first request's need is met, if all that is lent is spent; inf where it never can be."""
-    if ask.first > ask.capacity:
-        return math.inf
-    over = account.held + ask.first - ask.held - ask.capacity
+def _frees(account: Account, ask: Ask, now: float) -> tuple[tuple[float, int], ...]:
+    """What comes back when slots are over, if all that is lent is spent; less what is out above the capacity."""
+    over = max(0, account.held - ask.capacity)
+    slots: dict[int, int] = {}
     for (slot, _), line in account.lines.items():
-        if over <= 0:
-            break
-        over -= line.lent + line.spent
-        if over <= 0:
-            return max(0.0, ask.window.ends(slot) - now)
-    return 0.0
+        units = line.lent + line.spent
+        covered = min(over, units)
+        over -= covered
+        slots[slot] = slots.get(slot, 0) + units - covered
+    return tuple((ask.window.ends(slot) - now, units) for slot, units in slots.items() if units)
 
 
 def _full(account: Account, window: Window, now: float) -> float:

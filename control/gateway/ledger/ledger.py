@@ -38,8 +38,9 @@ class Ledger:
         if last is None or report.number > last.number:
             now = self._clock()
             last = book.take(report, now)
-            self._records.write(report, last, [(place, book.line(place)) for place in book.changed], now)
-            book.changed.clear()
+            if book.changed or report.usage:  # else nothing would be lost with it
+                self._records.write(report, last, [(place, book.line(place)) for place in book.changed], now)
+                book.changed.clear()
             self._last[report.holder] = last
             if now - self._swept > SWEEP_SECONDS:
                 self._sweep(book, now)

@@ -16,11 +16,12 @@ import sqlalchemy as sa
 from control.accounts import Counts, Grant, Reply, Report, Usage, Window
 from control.gateway.ledger.book import Line, Place
 from control.kernel.database import connect, for_reading
-from control.kernel.store import counters, metadata
+from control.kernel.store import counters, make_tables, metadata
 
 KEEP_SECONDS = 2 * 86400.0
 """How long a holder is remembered that says nothing any more."""
 _COUNTER = "ledger"
+_SUPERSEDED = "another process opened the ledger after this one"
 
 lines = sa.Table(
     "ledger_lines",
@@ -54,21 +55,28 @@ class Superseded(Exception):
 
 
 class Records:
-    """Raises as `control.kernel.store.Store` does. Only one process writes: the one that called `open` last."""
+    """Raises as `control.kernel.store.Store` does. Only one process writes: the last whose first `open` was done."""
 
     def __init__(self, url: str) -> None:
         self._engine = connect(url)
         self._reading = for_reading(self._engine)
-        metadata.create_all(self._engine, tables=[lines, holders, usage])
-        self._term = 0
+        make_tables(self._engine)
+        self._term: int | None = None
 
     def open(self, now: float) -> list[tuple[Place, Line]]:
-        """This process is the writer from now on. What is lent and spent and not over."""
+        """This process is the writer from now on. What is lent and spent and not over. Raises Superseded where it was
+        the writer before, and another one is now.
+        """
         here = counters.c.name == _COUNTER
         with self._engine.begin() as connection:
-            if connection.execute(counters.update().where(here).values(value=counters.c.value + 1)).rowcount == 0:
+            # What an earlier write left undecided, its connection lost, is decided before this one has the row.
+            mine = here if self._term is None else here & (counters.c.value == self._term)
+            if connection.execute(counters.update().where(mine).values(value=counters.c.value + 1)).rowcount == 0:
+                if self._term is not None:
+                    raise Superseded(_SUPERSEDED)
                 connection.execute(counters.insert().values(name=_COUNTER, value=1))
-            self._term = int(connection.scalars(sa.select(counters.c.value).where(here)).one())
+            term = int(connection.scalars(sa.select(counters.c.value).where(here)).one())
+        self._term = term
         return self.lines(now)
 
     def lines(self, now: float) -> list[tuple[Place, Line]]:
@@ -86,18 +94,18 @@ class Records:
             told = connection.scalars(query).one_or_none()
         if told is None:
             return None
-        number, grants = json.loads(told)
-        return Reply(number, tuple(Grant(*grant) for grant in grants))
+        number, grants, wanted = json.loads(told)
+        return Reply(number, tuple(map(_grant, grants)), tuple((account, Window[per]) for account, per in wanted))
 
     def write(self, report: Report, reply: Reply, changed: Iterable[tuple[Place, Line]], now: float) -> None:
         """Raises Superseded, and nothing is written, where another process opened the ledger."""
         with self._engine.begin() as connection:
             mine = (counters.c.name == _COUNTER) & (counters.c.value == self._term)
             if connection.execute(counters.update().where(mine).values(value=self._term)).rowcount == 0:
-                raise Superseded("another process opened the ledger after this one")
+                raise Superseded(_SUPERSEDED)
             if rows := [_row(place, line) for place, line in changed]:
                 connection.execute(_PUT_LINE, rows)
-            told = json.dumps([reply.number, reply.grants])
+            told = json.dumps([reply.number, reply.grants, [(account, per.name) for account, per in reply.wanted]])
             connection.execute(
                 _PUT_HOLDER, {"holder": report.holder, "number": report.number, "reply": told, "at": now}
             )
@@ -120,6 +128,11 @@ class Records:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _grant(told: list[Any]) -> Grant:
+    grant = Grant(*told)
+    return grant._replace(frees=tuple((after_s, units) for after_s, units in grant.frees))
 
 
 def _row(place: Place, line: Line) -> dict[str, Any]:

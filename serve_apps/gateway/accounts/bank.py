@@ -11,19 +11,21 @@ import asyncio
 import contextlib
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import NamedTuple
 
-from control.accounts import LEASE_SECONDS, Counts, Reply, Report, Settled, Took, Usage, Window
+from control.accounts import Counts, Reply, Report, Settled, Took, Usage, Window
 from serve_apps.gateway.accounts.purse import PERIOD_SECONDS, Part, Purse
 
 Ledger = Callable[[Report], Reply]
-"""Asks the ledger. It may block and may fail: it is called in a thread."""
+"""Asks the ledger. It is called in a thread, as it blocks; it gives up by itself, and may fail."""
 AWAY_SECONDS = 1.0
-"""A ledger that has not answered for so long is away: nobody waits for it any more."""
+"""A ledger that has not answered for so long is away: nobody waits for it any more. It is not longer than a lease, so
+what comes in time may still be spent."""
+PATIENCE_SECONDS = 1.0
+"""For so long a request waits for units of a day that others hold and may not need."""
 
 
 class Charge(NamedTuple):
@@ -52,24 +54,24 @@ class Short(Exception):
 class Reservation:
     """What was taken for one request. It is to be settled once, however the request ends."""
 
-    __slots__ = ("_bank", "taken")
+    __slots__ = ("_at", "taken")
 
-    def __init__(self, bank: Bank, taken: list[tuple[Charge, Purse, list[Part]]]) -> None:
-        self._bank = bank
+    def __init__(self, taken: list[tuple[Charge, Purse, list[Part]]], at: float) -> None:
+        self._at = at
         self.taken = taken
 
     def settle(self, spent: Mapping[str, int]) -> None:
         """`spent` of each `what`; nothing of those that it does not name."""
         now = time.monotonic()
         for charge, purse, parts in self.taken:
-            purse.settle(parts, spent.get(charge.what, 0), now)
-            self._bank.touched.add(purse)
+            purse.settle(parts, spent.get(charge.what, 0), self._at, now)
         self.taken = []
 
 
 @dataclass(slots=True, eq=False)
 class Waiter:
     charges: Sequence[Charge]
+    until: float
     done: asyncio.Future[Reservation]
 
 
@@ -78,15 +80,20 @@ class Bank:
 
     def __init__(self, door: Ledger) -> None:
         self.replicas = 1
-        self.touched: set[Purse] = set()
         self._door = door
         self._holder = token_hex(8)
         self._purses: dict[tuple[str, Window], Purse] = {}
-        self._waiting: deque[Waiter] = deque()
+        self._waiting: dict[Waiter, None] = {}  # in the order in which they came
+        self._touched: set[Purse] = set()  # what the next report is about
         self._usage: dict[Usage, list[int]] = {}
         self._number = 0
+        self._untold: tuple[Report, float] | None = None  # what was not answered yet, and when it was made
         self._away = False
         self._wanted = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Accounts of which something is held or remembered."""
+        return len(self._purses)
 
     def used(self, who: Usage, counts: Counts) -> None:
         """Told to the ledger with the next report."""
@@ -106,8 +113,8 @@ class Bank:
                 raise short
         if self._away:
             return self._take_alone(charges, now)
-        waiter = Waiter(charges, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiter)
+        waiter = Waiter(charges, now + PATIENCE_SECONDS, asyncio.get_running_loop().create_future())
+        self._waiting[waiter] = None
         self._wanted.set()
         try:
             return await waiter.done
@@ -116,17 +123,12 @@ class Bank:
                 waiter.done.result().settle({})
             raise
         finally:
-            with contextlib.suppress(ValueError):
-                self._waiting.remove(waiter)
+            self._waiting.pop(waiter, None)
 
     def short(self, charge: Charge, now: float) -> Short | None:
         """Why it is no use to ask now for what is not held; None where it may be."""
-        if charge.units > charge.capacity:
-            return Short(charge, math.inf)
-        purse = self._purses.get(charge[:2])
-        if purse is None or purse.again_at <= now or purse.short_until <= now or purse.has(charge.units, now):
-            return None
-        return Short(charge, purse.short_until - now, spent=purse.spent)
+        found = self._short(charge, now)
+        return None if found is None or _may_come_back(found) else found
 
     def purse(self, charge: Charge, now: float) -> Purse:
         key = charge[:2]
@@ -141,37 +143,48 @@ class Bank:
         turned = 0.0
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PERIOD_SECONDS):
+                async with asyncio.timeout(PERIOD_SECONDS):  # wait_for loses a cancellation at times
                     await self._wanted.wait()
             now = time.monotonic()
             if now - turned >= PERIOD_SECONDS:
                 turned = now
                 self._turn(now)
             self._wanted.clear()
-            if (report := self._report(now)) is not None:
-                await self._tell(report, now)
-                self._serve(time.monotonic())
+            if self._prepare(now) is not None:
+                await self._tell()
 
     async def close(self) -> None:
-        """Gives everything back, as far as the ledger can be reached now."""
-        for purse in self._purses.values():
-            purse.close()
-            self.touched.add(purse)
-        report = self._report(time.monotonic())
-        if report is not None:
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(asyncio.to_thread(self._door, report), AWAY_SECONDS)
+        """Gives everything back, as far as the ledger can be reached now. `run` has ended by then."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(AWAY_SECONDS):
+                if self._untold is not None:
+                    self._hear(await asyncio.to_thread(self._door, self._untold[0]))
+                self._be_away()  # those who still wait are not asked for
+                now = time.monotonic()
+                for purse in self._purses.values():
+                    purse.make_tight(now)  # and none is held for those to come
+                    self._touched.add(purse)
+                if (report := self._prepare(now)) is not None:
+                    await asyncio.to_thread(self._door, report)
+
+    def _short(self, charge: Charge, now: float) -> Short | None:
+        if charge.units > charge.capacity:
+            return Short(charge, math.inf)
+        purse = self._purses.get(charge[:2])
+        if purse is None or (found := purse.short(charge.units, now)) is None:
+            return None
+        wait_s, spent = found
+        return Short(charge, wait_s, spent=spent)
 
     def _take(self, charges: Sequence[Charge], now: float) -> Reservation | None:
-        purses = [self.purse(charge, now) for charge in charges]
-        for charge, purse in zip(charges, purses, strict=True):
+        purses = []
+        for charge in charges:
+            purse = self.purse(charge, now)
             if not purse.has(charge.units, now):
                 return None
-        self.touched.update(purses)
-        return Reservation(
-            self,
-            [(charge, purse, purse.take(charge.units, now)) for charge, purse in zip(charges, purses, strict=True)],
-        )
+            purses.append(purse)
+        taken = [(charge, purse, purse.take(charge.units, now)) for charge, purse in zip(charges, purses, strict=True)]
+        return Reservation(taken, now)
 
     def _take_alone(self, charges: Sequence[Charge], now: float) -> Reservation:
         """By what every replica knows for itself. Raises Short."""
@@ -181,68 +194,80 @@ class Bank:
             held = purse.has(charge.units, now)
             parts = purse.take(charge.units, now) if held else purse.take_alone(charge.units, self.replicas, now)
             if parts is None:
-                Reservation(self, taken).settle({})
+                Reservation(taken, now).settle({})
                 raise Short(charge, AWAY_SECONDS, away=charge.window is Window.DAY)
             taken.append((charge, purse, parts))
-            self.touched.add(purse)
-        return Reservation(self, taken)
+        return Reservation(taken, now)
 
     def _turn(self, now: float) -> None:
         for key, purse in list(self._purses.items()):
             purse.turn()
-            if purse.idle and purse not in self.touched and now >= purse.short_until:
+            if purse.idle(now):
                 del self._purses[key]
             else:
-                self.touched.add(purse)
+                self._touched.add(purse)
 
-    def _report(self, now: float) -> Report | None:
-        """What there is to tell and to ask; None where there is nothing."""
+    def _prepare(self, now: float) -> Report | None:
+        """What there is to tell and to ask; None where there is nothing, and nothing to hear of either."""
         needs: dict[Purse, list[int]] = {}
         for waiter in self._waiting:
-            for charge in waiter.charges:
-                needs.setdefault(self.purse(charge, now), []).append(charge.units)
-        self.touched.update(needs)
+            if not waiter.done.done():
+                for charge in waiter.charges:
+                    needs.setdefault(self.purse(charge, now), []).append(charge.units)
+        self._touched.update(needs)
         settled: list[Settled] = []
         took: list[Took] = []
         asks = []
-        for purse in self.touched:
+        for purse in self._touched:
             told, alone = purse.tell(now)
             settled += told
             took += [alone] if alone else []
             need = needs.get(purse, [0])
-            if (ask := purse.ask(sum(need), need[0])) is not None:
+            if (ask := purse.ask(sum(need), min(need), now)) is not None:
                 asks.append(ask)
-        self.touched.clear()
+        self._touched.clear()
         usage = tuple((who, Counts(*counts)) for who, counts in self._usage.items())
         self._usage = {}
-        if not (settled or took or asks or usage):
+        if not (settled or took or asks or usage or self._purses):
             return None
         self._number += 1
-        return Report(self._holder, self._number, tuple(settled), tuple(took), usage, tuple(asks))
+        report = Report(self._holder, self._number, tuple(settled), tuple(took), usage, tuple(asks))
+        self._untold = report, now
+        return report
 
-    async def _tell(self, report: Report, now: float) -> None:
-        """Returns when the report was answered."""
-        asking: asyncio.Task[Reply] | None = None
+    async def _tell(self) -> None:
+        """Returns when what is not told yet was answered."""
+        assert self._untold is not None
+        report = self._untold[0]
+        asking = asyncio.create_task(asyncio.to_thread(self._door, report))
         while True:
-            asking = asking or asyncio.create_task(asyncio.to_thread(self._door, report))
-            try:
-                reply = await asyncio.wait_for(asyncio.shield(asking), AWAY_SECONDS)
-                break
-            except TimeoutError:
+            if not (await asyncio.wait({asking}, timeout=AWAY_SECONDS))[0]:
                 self._be_away()
-            except Exception:
-                asking = None
+            elif asking.exception() is None:
+                return self._hear(asking.result())
+            else:
                 self._be_away()
                 await asyncio.sleep(PERIOD_SECONDS)
+                asking = asyncio.create_task(asyncio.to_thread(self._door, report))
+
+    def _hear(self, reply: Reply) -> None:
+        assert self._untold is not None
+        report, made = self._untold
+        self._untold = None
         self._away = False
-        heard, today = time.monotonic(), time.time()
+        now = time.monotonic()
         for grant, ask in zip(reply.grants, report.asks, strict=True):
-            purse = self._purses.get((ask.account, ask.window))
-            if purse is None:
-                purse = self._purses[ask.account, ask.window] = Purse(ask.account, ask.window, ask.capacity, heard)
-            until = now + LEASE_SECONDS if ask.window is Window.MINUTE else heard + ask.window.ends(grant.slot) - today
-            purse.lend(grant, until, heard)
-            self.touched.add(purse)
+            key = ask.account, ask.window
+            if (purse := self._purses.get(key)) is None:
+                purse = self._purses[key] = Purse(ask.account, ask.window, ask.capacity, now)
+            purse.lend(grant, made + grant.lasts_s, now)
+            self._touched.add(purse)
+        self._serve(now)
+        for key in reply.wanted:
+            if (purse := self._purses.get(key)) is not None:
+                purse.make_tight(now)
+                self._touched.add(purse)
+                self._wanted.set()
 
     def _serve(self, now: float) -> None:
         """Those who wait, in the order in which they came, as far as there is enough."""
@@ -252,12 +277,14 @@ class Bank:
             if (found := self._take(waiter.charges, now)) is not None:
                 waiter.done.set_result(found)
                 continue
-            for charge in waiter.charges:
-                if (short := self.short(charge, now)) is not None:
+            shorts = [short for charge in waiter.charges if (short := self._short(charge, now)) is not None]
+            for short in shorts:
+                if now >= waiter.until or not _may_come_back(short):
                     waiter.done.set_exception(short)
                     break
             else:
-                self._wanted.set()
+                if not shorts:
+                    self._wanted.set()
 
     def _be_away(self) -> None:
         self._away = True
@@ -269,3 +296,8 @@ class Bank:
                 waiter.done.set_result(self._take_alone(waiter.charges, now))
             except Short as short:
                 waiter.done.set_exception(short)
+
+
+def _may_come_back(short: Short) -> bool:
+    """Soon, as it is not spent: of what is lent for a day others give back what they do not need."""
+    return short.charge.window is Window.DAY and not short.spent and short.charge.units <= short.charge.capacity

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 
 from control.accounts import Counts, Usage
-from control.price import FREE, Price, ceiling, cost
+from control.price import FREE, Price, ceiling
 from serve_apps.gateway.accounts.bank import Bank, Reservation, Short
 from serve_apps.gateway.accounts.bound import bounded
 from serve_apps.gateway.accounts.charges import Account, Need, accounts_at, accounts_of
@@ -19,7 +19,6 @@ from serve_apps.gateway.accounts.shortage import refusal, why
 from serve_apps.gateway.backends.backend import Backend
 from serve_apps.gateway.backends.health import Closed
 from serve_apps.gateway.call import Call
-from serve_apps.gateway.dialects import usage
 from serve_apps.gateway.keys import Key
 from serve_apps.gateway.table import BackendSpec, Route, Table
 
@@ -81,19 +80,19 @@ class Teller:
 
     def pay(self, call: Call, reserved: Reservation) -> None:
         """What the request took so far is spent of what was set aside for it; the rest is free again."""
-        took = call.taken.read(len(call.request.raw))
-        reserved.settle({"requests": 1, "tokens": took.prompt + took.completion, "cost": _cost(call, took)})
+        took = call.took
+        reserved.settle({"requests": 1, "tokens": took.prompt + took.completion, "cost": call.cost})
 
     def close(self, call: Call, *, whole: bool) -> None:
         """The request ended; `whole` is whether with a whole answer."""
-        took = call.taken.read(len(call.request.raw))
         if call.reserved:
             self.pay(call, call.reserved)
+        took = call.took
         day = time.strftime("%Y-%m-%d", time.gmtime())
         route = call.route.name if call.route else ""
         who = Usage(day, call.key.name, call.key.organization, route, call.backend or call.request.model)
-        spent = _cost(call, took)
-        self._bank.used(who, Counts(1, not whole, 0, took.prompt, took.cached, took.completion, spent, 0))
+        counts = Counts(1, not whole, bool(call.hit), took.prompt, took.cached, took.completion, call.cost, call.saved)
+        self._bank.used(who, counts)
 
     def _accounts(self, call: Call) -> tuple[Account, ...]:
         table, gateway = call.table, call.route.gateway if call.route else None
@@ -117,7 +116,3 @@ def _prices(route: Route | None) -> list[Price]:
 def _need(call: Call, spec: BackendSpec) -> Need:
     bound = call.bound
     return Need(bound.tokens, ceiling(spec.price or FREE, bound.prompt, bound.completion))
-
-
-def _cost(call: Call, took: usage.Usage) -> int:
-    return cost(call.price, took.prompt, took.cached, took.cache_written, took.completion)

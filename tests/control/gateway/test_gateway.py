@@ -9,9 +9,10 @@ import pytest
 
 from control.gateway.decide import decide
 from control.gateway.state import Model, Snapshot
-from control.kernel.ids import GATEWAY_APP
-from control.kernel.plan import Create, EndApp, EnsureApp, PutSpec
+from control.kernel.ids import CACHE_ACTOR, GATEWAY_APP
+from control.kernel.plan import Create, EndActor, EndApp, EnsureActor, EnsureApp, PutSpec
 from control.kernel.present import AppState
+from control.specs.gateway import Gateway
 from serve_apps.gateway.table import parse_table
 from tests.control.router.world import deployment, plane_with
 
@@ -124,3 +125,23 @@ def test_what_is_published_is_what_a_replica_reads() -> None:
     stored = plane.only("Table")
     table = parse_table(json.dumps({"version": stored.generation, **stored.spec}).encode())
     assert [arm.version for arm in table.models["chat"].arms] == ["1"]
+
+
+def test_the_cache_runs_while_a_route_wants_it() -> None:
+    route = {
+        "name": "chat",
+        "match": {"path": "/v1/chat/completions"},
+        "backends": [{"provider": "openai", "model": "gpt-4o"}],
+    }
+    plain = Gateway.model_validate({"name": "front", "routes": [route]})
+    caching = Gateway.model_validate({"name": "front", "routes": [{**route, "cache": {}}]})
+    nothing = Snapshot({}, None, AppState.RUNNING, {})
+    acts = {
+        (gateway.name, wants, runs): decide(replace(nothing, gateways=(gateway,), caches=runs)).effects
+        for gateway, wants in ((plain, False), (caching, True))
+        for runs in (False, True)
+    }
+    assert [type(one) for effects in acts.values() for one in effects] == [EndActor, EnsureActor]
+    assert {one.actor for effects in acts.values() for one in effects if isinstance(one, EndActor | EnsureActor)} == {
+        CACHE_ACTOR
+    }

@@ -9,6 +9,7 @@ from control.gateway.route_table import limits_of, routes_of
 from control.price import FREE, Price
 from control.specs.gateway import Gateway, GatewayFile
 from control.specs.load import load_text
+from serve_apps.gateway.cache.policy import CachePolicy
 from serve_apps.gateway.table import BackendSpec, Limit, Table, Whose, parse_table
 from tests.control.specs.samples import GATEWAY, broken
 
@@ -76,3 +77,16 @@ def test_weight_price_and_limits_are_not_what_makes_a_backend_the_same_and_all_e
     assert same.place == spec.place
     others = [replace(spec, provider="local-vllm"), replace(spec, model="gpt-5"), replace(spec, url="https://there")]
     assert spec.place not in [one.place for one in (*others, replace(spec, secret=()), replace(spec, dialect="x"))]
+
+
+def test_a_route_caches_only_when_it_says_so() -> None:
+    for cache, policy in (
+        ("", None),
+        ("      cache: {}\n", CachePolicy(0.8, 3600.0, 10_000, True)),
+        (
+            "      cache: {ttl: 10m, threshold: 0.9, semantic: false, max_entries: 5}\n",
+            CachePolicy(0.9, 600.0, 5, False),
+        ),
+    ):
+        table = read(gateway_of(broken(GATEWAY, "      match:", cache + "      match:")))
+        assert table.routes["/v1/chat/completions", None].cache == policy

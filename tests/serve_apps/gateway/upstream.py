@@ -20,6 +20,8 @@ from control.engine_report import EngineReport
 from control.gateway.ledger.book import Book
 from control.traffic import Traffic, parse
 from serve_apps.gateway.app import Doors, Gateway
+from serve_apps.gateway.cache.found import Found
+from serve_apps.gateway.cache.scope import Ask
 from serve_apps.gateway.keys import Stamp, StoredKey
 from serve_apps.gateway.probes import Probing
 from serve_apps.gateway.proxy import Timeouts
@@ -100,9 +102,11 @@ class Published:
     _heard: dict[str, float] = field(default_factory=dict)
     book: Book = field(default_factory=Book)
     reports: list[Report] = field(default_factory=list)
+    kept: dict[bytes, Found] = field(default_factory=dict)
 
     def doors(self) -> Doors:
-        return Doors(self.read, self.read_keys, self.read_engines, self.report, self.wake, self.render, self.lend)
+        store = (self.read, self.read_keys, self.read_engines, self.report, self.wake, self.render)
+        return Doors(*store, self.lend, self.find, self.keep)
 
     def report(self, replica: str, body: dict[str, Any]) -> None:
         self._require()
@@ -144,6 +148,14 @@ class Published:
         self._require()
         self.reports.append(report)
         return self.book.take(report, time.time())
+
+    def find(self, ask: Ask, seconds: float) -> Found | None:
+        self._require()
+        return self.kept.get(ask.key)
+
+    def keep(self, ask: Ask, body: bytes, cost: int) -> None:
+        self._require()
+        self.kept[ask.key] = Found(body, "exact", 0.0, ask.policy.ttl_s, cost)
 
     def _require(self) -> None:
         if self.broken:
