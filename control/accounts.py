@@ -9,9 +9,10 @@ The ledger takes each report once, whatever gets lost: a holder numbers them, an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 LEASE_SECONDS = 1.0
 """How long units of a minute may be spent after they were asked for. The ledger counts them for so much longer than a
@@ -40,6 +41,46 @@ class Window(StrEnum):
     def lasts(self, now: float) -> float:
         """For how many seconds what is lent at the moment `now` may be spent."""
         return LEASE_SECONDS if self is Window.MINUTE else self.ends(self.slot(now)) - now
+
+
+What = Literal["requests", "tokens", "cost"]
+
+
+class Account(NamedTuple):
+    """An account as a limit or budget makes it: `capacity` units of `what`; the unit of cost is the nano-dollar."""
+
+    name: str
+    window: Window
+    capacity: int
+    what: What
+
+
+def accounts_of_key(key: str, requests: int | None, tokens: int | None, cost: int | None) -> Iterator[Account]:
+    """What an API key may use by itself of everything; None is any number."""
+    return _accounts(f"key/{key}", requests, tokens, cost)
+
+
+def accounts_of_member(
+    gateway: str, whose: str, who: str, requests: int | None, tokens: int | None, cost: int | None
+) -> Iterator[Account]:
+    """What a gateway document lets one API key or organization use (`whose` says which of them) of all its routes."""
+    return _accounts(f"{gateway}/{whose}/{who}", requests, tokens, cost)
+
+
+def accounts_of_backend(
+    gateway: str, route: str, backend: str, tokens: int | None, cost: int | None
+) -> Iterator[Account]:
+    """What a route may use of one of its backends, by all who call it."""
+    return _accounts(f"{gateway}/{route}/{backend}", None, tokens, cost)
+
+
+def _accounts(name: str, requests: int | None, tokens: int | None, cost: int | None) -> Iterator[Account]:
+    if requests is not None:
+        yield Account(f"{name}/requests", Window.MINUTE, requests, "requests")
+    if tokens is not None:
+        yield Account(f"{name}/tokens", Window.MINUTE, tokens, "tokens")
+    if cost is not None:
+        yield Account(f"{name}/cost", Window.DAY, cost, "cost")
 
 
 class Ask(NamedTuple):

@@ -138,10 +138,15 @@ class Client:
 
     @functools.cached_property
     def store(self) -> Store:
-        """The store. Raises NoPlane when there is none yet: only `biplane up` makes one."""
+        """The store. Raises NoPlane when there is none yet."""
+        return Store(self.store_url)
+
+    @property
+    def store_url(self) -> str:
+        """Where the store is. Raises NoPlane when there is none yet: only `biplane up` makes one."""
         if not self.exists:
             raise NoPlane(f"no plane was started on {self.home.path}; start one with: biplane up")
-        return Store(self.home.store_url)
+        return self.home.store_url
 
     @property
     def exists(self) -> bool:

@@ -34,5 +34,10 @@ class Gateway:
 
 
 def wire(home: Home, settings: Settings, drive: Drive) -> tuple[Gateway, Callable[[Effect], None]]:
-    arguments = {"host": LOOPBACK, "port": settings.gateway_port, "internal_key_file": str(home.internal_key_file)}
+    arguments = {
+        "host": LOOPBACK,
+        "port": settings.gateway_port,
+        "internal_key_file": str(home.internal_key_file),
+        "logs": str(home.logs),
+    }
     return Gateway(drive, arguments), drive.act

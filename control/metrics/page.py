@@ -14,8 +14,9 @@ from typing import Any
 
 from control.data_plane import store
 from control.kernel.clock import system_clock
-from control.metrics.catalogue import SECTIONS, Kind, Metric, Section
+from control.metrics.catalogue import SECTIONS
 from control.metrics.histogram import cumulative, estimated_sum
+from control.metrics.metric import Kind, Metric, Section
 from control.metrics.reading import KINDS, Reading, reading_of
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

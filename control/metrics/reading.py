@@ -7,14 +7,15 @@ actors, and of replicas that should take traffic, it is kept how long they have 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from control import device_load, engine_report, traffic
+from control import device_load, engine_report, route_traffic, traffic
 from control.engine_report import EngineReport
 from control.kernel.beats import read_beats
 from control.kernel.ids import DOMAINS
 from control.kernel.store import Heartbeat, Object
+from control.route_traffic import RouteTraffic
 from control.specs.inventory import DeviceLoad
 from control.traffic import Traffic
 
@@ -31,13 +32,16 @@ NO_QUEUE = "none"
 
 @dataclass(frozen=True)
 class Gateway:
-    """A gateway replica: when it said it, its traffic by application, the mirrored copies that it left out, and the
-    streams that it ended because their replica was gone."""
+    """A gateway replica: when it said it, its traffic by application and by route, the mirrored copies that it left
+    out, the streams that it ended because their replica was gone, and the lines that its access log lacks.
+    """
 
     at: float
     apps: Mapping[str, Traffic]
     shadows_dropped: int
     streams_cut: int
+    log_dropped: int
+    routes: RouteTraffic
 
 
 @dataclass(frozen=True)
@@ -137,11 +141,19 @@ def reading_of(stored: Iterable[Object], beats: Iterable[Heartbeat], now: float)
 
 
 def _gateways(beats: Iterable[Heartbeat]) -> dict[str, Gateway]:
-    return {name: Gateway(at, *told) for name, at, told in read_beats(beats, traffic.BEAT_PREFIX, _counted)}
+    said = read_beats(beats, traffic.BEAT_PREFIX, _gateway)
+    return {name: replace(gateway, at=at) for name, at, gateway in said}
 
 
-def _counted(body: Mapping[str, Any]) -> tuple[dict[str, traffic.Traffic], int, int]:
-    return traffic.parse(body), int(body.get("shadows_dropped", 0)), int(body.get("streams_cut", 0))
+def _gateway(body: Mapping[str, Any]) -> Gateway:
+    return Gateway(
+        at=0.0,
+        apps=traffic.parse(body),
+        shadows_dropped=int(body.get("shadows_dropped", 0)),
+        streams_cut=int(body.get("streams_cut", 0)),
+        log_dropped=int(body.get("log_dropped", 0)),
+        routes=route_traffic.parse(body),
+    )
 
 
 def _engines(beats: Iterable[Heartbeat]) -> dict[str, Engine]:

@@ -10,13 +10,15 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from control import api_keys
+from control import api_keys, spending
 from control.client import Client
+from control.gateway.usage import By, totals
 from control.gateway.view import gateways_of
 from control.specs.api_key import Dollars, Grant, KeyLimits, ModelPattern, Priority
 from control.specs.base import Name
 from control.specs.quantity import Seconds
 from scripts.cli import keys as show_keys
+from scripts.cli import spending as show_spending
 from scripts.cli.app import BAD_INPUT, DryRun, Json, _explained, _fail, app
 from scripts.cli.prices import prices as show_prices
 
@@ -159,3 +161,29 @@ def prices(
         client = Client()
         stored = client.get("Gateway") if client.exists or not everything else ()
     show_prices(tuple(gateways_of(stored)), whole=everything, json=json)
+
+
+@gateway.command()
+def usage(
+    by: Annotated[By, typer.Option(help="What is summed up by.")] = By.KEY,
+    since: Annotated[
+        float, typer.Option(parser=_of(Seconds), metavar="DURATION", help="From the day on that was so long ago: 7d.")
+    ] = 7 * 86400.0,
+    json: Json = False,
+) -> None:
+    """What was used and what it cost, by whole days of UTC. Example: biplane gateway usage --by model --since 1d"""
+    with _explained():
+        found = spending.used(Client(), since, time.time())
+    show_spending.usage(totals(found, by), by, json=json)
+
+
+@gateway.command()
+def budgets(json: Json = False) -> None:
+    """What is spent, reserved and left of limits and budgets. Example: biplane gateway budgets
+
+    Of keys and organizations those are shown that used something of what a document allows.
+    """
+    with _explained():
+        now = time.time()
+        found = spending.budgets(Client(), now)
+    show_spending.budgets(found, now, json=json)

@@ -1,6 +1,7 @@
 """One HTTP answer on its way out, as ASGI messages."""
 
 import json
+from time import monotonic
 from typing import Any
 
 from starlette.types import Send
@@ -15,18 +16,21 @@ REQUEST_ID = b"x-request-id"
 class Answer:
     """Either `json`, `error` or `whole` once, or `start` and then `part`s, the last one marked; with `request_id`, and
     with the headers of `always` whatever it is.
+
+    `status` is 0 until it starts, `first_at` when the first of its body was sent, on the monotonic clock, and `sent`
+    how many bytes of it were.
     """
 
     def __init__(self, send: Send, head_only: bool, request_id: bytes) -> None:
         self.started = False
+        self.status = 0
+        self.first_at: float | None = None
+        self.sent = 0
+        self.request_id = request_id.decode("latin-1")
         self.always: list[tuple[bytes, bytes]] = []
         self._send = send
         self._head_only = head_only
         self._id = (REQUEST_ID, request_id)
-
-    @property
-    def request_id(self) -> str:
-        return self._id[1].decode("latin-1")
 
     def expect(self, request: Request, *, native: bool) -> None:
         """What is answered, where that is to be told in another API than it is given: as a chat's or `native`."""
@@ -43,9 +47,13 @@ class Answer:
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.started = True
+        self.status = status
         await self._send(
             {"type": "http.response.start", "status": status, "headers": [self._id, *self.always, *headers]}
         )
 
     async def part(self, body: bytes, last: bool = False) -> None:
+        if self.first_at is None and body:
+            self.first_at = monotonic()
+        self.sent += len(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": not last})

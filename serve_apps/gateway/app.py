@@ -13,6 +13,7 @@ import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from secrets import token_hex
 from time import monotonic, time
 from typing import Any
@@ -21,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from control.engine_report import STALE_SECONDS
 from serve_apps.gateway import errors, openapi
+from serve_apps.gateway.access_log import AccessLog
 from serve_apps.gateway.accounts.bank import Bank, Ledger
 from serve_apps.gateway.accounts.bound import bound_of
 from serve_apps.gateway.accounts.teller import Teller
@@ -49,6 +51,7 @@ from serve_apps.gateway.keys import Key, Keys, ReadKeys
 from serve_apps.gateway.pool import Pool, Turn
 from serve_apps.gateway.probes import Probing
 from serve_apps.gateway.proxy import Timeouts, Upstream
+from serve_apps.gateway.recorder import Recorder
 from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.routes import Routes
 from serve_apps.gateway.scrape import Scrape
@@ -101,7 +104,9 @@ class Gateway:
         period_s: float = READ_SECONDS,
         stale_s: float = STALE_SECONDS,
         probing: Probing | None = None,
+        logs: Path | None = None,
     ) -> None:
+        """The access log goes into the directory `logs`, where there is one."""
         timeouts = timeouts or Timeouts()
         self._report = doors.report
         self._period_s = period_s
@@ -121,6 +126,8 @@ class Gateway:
         self._teller = Teller(self._bank)
         self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s, probing or Probing())
         self._front = Front(self._backends, Cache(doors.find, doors.keep))
+        log = AccessLog(logs, self._figures.replica) if logs else None
+        self._recorder = Recorder(self._backends.standings, log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -135,9 +142,11 @@ class Gateway:
         while not await self._refresh():  # others of this port may have a table: it answers nobody before it has looked
             await asyncio.sleep(self._period_s)
         refreshing = asyncio.create_task(self._keep_fresh())
-        reporting = asyncio.create_task(self._figures.run(self._report, self._named, 2 * self._period_s))
+        figures = self._figures.run(self._report, self._named, self._recorder.body, 2 * self._period_s)
+        reporting = asyncio.create_task(figures)
         banking = asyncio.create_task(self._bank.run())
         probing = asyncio.create_task(self._backends.probes.run())
+        self._recorder.open()
         gc.collect()
         gc.freeze()  # what was imported stays: looking through it again costs streams tens of milliseconds
         await send({"type": "lifespan.startup.complete"})
@@ -147,6 +156,7 @@ class Gateway:
         banking.cancel()
         probing.cancel()
         await self._bank.close()
+        await self._recorder.close()
         self._mirror.close()
         self._upstream.close()
         self._backends.close()
@@ -252,10 +262,21 @@ class Gateway:
     async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table, key: Key) -> None:
         table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
         route = None if request.model in table.models else self._backends.route(request.path, request.model)
-        authorize(key, request.model, route.name if route else None)
         call = Call(request, request, scope, answer, table, key, route, bound_of(request))
+        error: BaseException | None = None
+        try:
+            await self._charged(call)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            self._recorder.end(call, error)
+
+    async def _charged(self, call: Call) -> None:
+        """What it may take is set aside before, what it took is paid after."""
+        authorize(call.key, call.request.model, call.route.name if call.route else None)
         await self._teller.admit(call)
-        whole = False
+        route, whole = call.route, False
         try:
             if route is not None:
                 await self._front.deliver(call, route)

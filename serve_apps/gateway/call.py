@@ -47,11 +47,15 @@ class Call:
     saved: int = 0
 
     @property
+    def answerer(self) -> str:
+        """The backend, or the model where it is served here; empty where nobody was asked. It is never a name that only
+        the client made up."""
+        return self.backend or (self.request.model if self.request.model in self.table.models else "")
+
     def took(self) -> Usage:
+        """The tokens that are accounted for it so far."""
         return self.taken.read(len(self.request.raw))
 
-    @property
-    def cost(self) -> int:
-        """Nano-dollars."""
-        took = self.took
+    def cost(self, took: Usage) -> int:
+        """In nano-dollars."""
         return cost(self.price, took.prompt, took.cached, took.cache_written, took.completion)

@@ -4,6 +4,7 @@ Each replica answers on its own HTTP server, and those of a node share one port.
 """
 
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 from ray import serve
@@ -33,7 +34,8 @@ class GatewayReplica:
         """Raises OSError where another program has the port; Serve tries again and says so."""
         paths = {name: args.get(name, usual) for name, usual in DEFAULT_DOORS.items()}
         doors = Doors(**{name: pkgutil.resolve_name(path) for name, path in paths.items()})
-        gateway = Gateway(doors, read_internal_key(args["internal_key_file"]))
+        logs = Path(args["logs"]) if args.get("logs") else None
+        gateway = Gateway(doors, read_internal_key(args["internal_key_file"]), logs=logs)
         self._server = ReplicaServer(gateway, args["host"], args["port"])
         await self._server.start()
 
@@ -49,7 +51,8 @@ class GatewayReplica:
 
 def build(args: dict[str, Any]) -> Application:
     """The Serve application. `args`: `host` (an IP address of the head node) and `port` to listen on,
-    `internal_key_file` (path), `replicas`, and other `Doors` than the usual ones, as `module:function` by name.
+    `internal_key_file` (path), `logs` (directory of the access log, none without it), `replicas`, and other `Doors`
+    than the usual ones, as `module:function` by name.
     """
     deployment = serve.deployment(
         GatewayReplica,

@@ -6,7 +6,7 @@ that is away costs nothing but the figures.
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from time import perf_counter
 from typing import Any
@@ -78,7 +78,7 @@ class Figures:
     def __init__(self) -> None:
         self.shadows_dropped = 0
         self.streams_cut = 0
-        self._replica = secrets.token_hex(6)
+        self.replica = secrets.token_hex(6)
         self._tallies: dict[str, Tally] = {}
 
     def meter(self, app: str) -> Meter:
@@ -98,12 +98,20 @@ class Figures:
         told = document({app: tally.read() for app, tally in self._tallies.items()})
         return {**told, "shadows_dropped": self.shadows_dropped, "streams_cut": self.streams_cut}
 
-    async def run(self, report: Report, named: Callable[[], Collection[str]], period_s: float) -> None:
-        """Writes the figures through `report` for ever; `named` gives the applications of the table."""
+    async def run(
+        self,
+        report: Report,
+        named: Callable[[], Collection[str]],
+        more: Callable[[], Mapping[str, Any]],
+        period_s: float,
+    ) -> None:
+        """Writes the figures through `report` for ever; `named` gives the applications of the table, and `more` what
+        else the heartbeat says.
+        """
         while True:
             await asyncio.sleep(period_s)
             self.forget(named(), perf_counter())
             try:
-                await asyncio.to_thread(report, self._replica, self.body())
+                await asyncio.to_thread(report, self.replica, {**self.body(), **more()})
             except Exception:  # whatever the store has, the figures go on and are written at the next turn
                 continue

@@ -6,13 +6,14 @@ Kept in memory: how each backend is, and whose turn it is, from one table to the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from random import random
 from time import monotonic, time
 
 from control.price import FREE
+from control.route_traffic import Standing
 from serve_apps.gateway.accounts.bank import Short
 from serve_apps.gateway.accounts.shortage import after, used_up, why
 from serve_apps.gateway.accounts.teller import Teller
@@ -91,6 +92,15 @@ class RouteDelivery:
             for backend in chooser.backends
             if specs[key][backend].url
         }
+
+    def standings(self) -> Iterator[Standing]:
+        """How each backend of each route is now."""
+        now = monotonic()
+        for key, specs in self._specs.items():
+            for backend, spec in specs.items():
+                closed = backend.closed(now)
+                why = closed.why if closed else backend.sick(now)
+                yield Standing(self._routes[key].name, spec.name, backend.health.state.name.lower(), why)
 
     async def deliver(self, call: Call, route: Route) -> None:
         """Raises ApiError, of all that was tried what tells the client most, while nothing was passed on."""

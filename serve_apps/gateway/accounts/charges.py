@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from control.accounts import Window
+from control.accounts import Account, accounts_of_backend, accounts_of_key, accounts_of_member
 from control.price import nano_dollars
 from serve_apps.gateway.accounts.bank import Charge
 from serve_apps.gateway.keys import Key
@@ -19,15 +19,9 @@ class Need(NamedTuple):
     cost: int
 
 
-class Account(NamedTuple):
-    name: str
-    window: Window
-    capacity: int
-    what: str
-
-    def charge(self, need: Need) -> Charge:
-        units = 1 if self.what == "requests" else need.tokens if self.what == "tokens" else need.cost
-        return Charge(self.name, self.window, self.capacity, self.what, units)
+def charge(account: Account, need: Need) -> Charge:
+    units = 1 if account.what == "requests" else need.tokens if account.what == "tokens" else need.cost
+    return Charge(*account, units)
 
 
 def accounts_of(key: Key, limits: Iterable[Limit], gateway: str | None) -> tuple[Account, ...]:
@@ -36,25 +30,16 @@ def accounts_of(key: Key, limits: Iterable[Limit], gateway: str | None) -> tuple
     """
     own = key.limits
     dollars = None if own.cost_per_day is None else nano_dollars(own.cost_per_day)
-    found = list(_accounts(f"key/{key.name}", own.requests_per_minute, own.tokens_per_minute, dollars))
+    found = list(accounts_of_key(key.name, own.requests_per_minute, own.tokens_per_minute, dollars))
     for limit in limits:
         if gateway is None or limit.gateway == gateway:
             who = key.name if limit.key is Whose.API_KEY else key.organization
-            name = f"{limit.gateway}/{limit.key.value}/{who}"
-            found += _accounts(name, limit.requests_per_minute, limit.tokens_per_minute, limit.cost_per_day)
+            most = limit.requests_per_minute, limit.tokens_per_minute, limit.cost_per_day
+            found += accounts_of_member(limit.gateway, limit.key.value, who, *most)
     return tuple(found)
 
 
 def accounts_at(route: Route, spec: BackendSpec) -> tuple[Account, ...]:
     """A route's accounts at one of its backends."""
-    name = f"{route.gateway}/{route.name}/{spec.name}"
-    return tuple(_accounts(name, None, spec.tokens_per_minute, spec.cost_per_day))
-
-
-def _accounts(name: str, requests: int | None, tokens: int | None, cost: int | None) -> Iterator[Account]:
-    if requests is not None:
-        yield Account(f"{name}/requests", Window.MINUTE, requests, "requests")
-    if tokens is not None:
-        yield Account(f"{name}/tokens", Window.MINUTE, tokens, "tokens")
-    if cost is not None:
-        yield Account(f"{name}/cost", Window.DAY, cost, "cost")
+    limits = spec.tokens_per_minute, spec.cost_per_day
+    return tuple(accounts_of_backend(route.gateway, route.name, spec.name, *limits))

@@ -9,11 +9,11 @@ import math
 import time
 from collections.abc import Mapping
 
-from control.accounts import Counts, Usage
+from control.accounts import Account, Counts, Usage
 from control.price import FREE, Price, ceiling
 from serve_apps.gateway.accounts.bank import Bank, Reservation, Short
 from serve_apps.gateway.accounts.bound import bounded
-from serve_apps.gateway.accounts.charges import Account, Need, accounts_at, accounts_of
+from serve_apps.gateway.accounts.charges import Need, accounts_at, accounts_of, charge
 from serve_apps.gateway.accounts.remaining import rate_headers
 from serve_apps.gateway.accounts.shortage import refusal, why
 from serve_apps.gateway.backends.backend import Backend
@@ -51,7 +51,7 @@ class Teller:
         bound = call.bound
         need = Need(bound.tokens, max((ceiling(one, bound.prompt, bound.completion) for one in prices), default=0))
         try:
-            reservation = await self._bank.reserve([account.charge(need) for account in accounts])
+            reservation = await self._bank.reserve([charge(account, need) for account in accounts])
         except Short as short:
             raise refusal(short, call.key) from None
         call.reserved = reservation
@@ -67,7 +67,7 @@ class Teller:
             elif route and (spec.tokens_per_minute is not None or spec.cost_per_day is not None):
                 need = _need(call, spec)
                 for account in accounts_at(route, spec):
-                    if (short := self._bank.short(account.charge(need), now)) is not None:
+                    if (short := self._bank.short(charge(account, need), now)) is not None:
                         found[backend] = Closed(why(short), now + short.wait_s)
         return found
 
@@ -76,23 +76,23 @@ class Teller:
         if spec.tokens_per_minute is None and spec.cost_per_day is None:
             return None
         need = _need(call, spec)
-        return await self._bank.reserve([account.charge(need) for account in accounts_at(route, spec)])
+        return await self._bank.reserve([charge(account, need) for account in accounts_at(route, spec)])
 
     def pay(self, call: Call, reserved: Reservation) -> None:
         """What the request took so far is spent of what was set aside for it; the rest is free again."""
-        took = call.took
-        reserved.settle({"requests": 1, "tokens": took.prompt + took.completion, "cost": call.cost})
+        took = call.took()
+        reserved.settle({"requests": 1, "tokens": took.prompt + took.completion, "cost": call.cost(took)})
 
     def close(self, call: Call, *, whole: bool) -> None:
         """The request ended; `whole` is whether with a whole answer."""
+        took = call.took()
         if call.reserved:
             self.pay(call, call.reserved)
-        took = call.took
         day = time.strftime("%Y-%m-%d", time.gmtime())
         route = call.route.name if call.route else ""
-        who = Usage(day, call.key.name, call.key.organization, route, call.backend or call.request.model)
-        counts = Counts(1, not whole, bool(call.hit), took.prompt, took.cached, took.completion, call.cost, call.saved)
-        self._bank.used(who, counts)
+        who = Usage(day, call.key.name, call.key.organization, route, call.answerer)
+        tokens = took.prompt, took.cached, took.completion
+        self._bank.used(who, Counts(1, not whole, bool(call.hit), *tokens, call.cost(took), call.saved))
 
     def _accounts(self, call: Call) -> tuple[Account, ...]:
         table, gateway = call.table, call.route.gateway if call.route else None

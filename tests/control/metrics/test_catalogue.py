@@ -11,8 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.metrics.catalogue import SECTIONS, SERIES, Kind
+from control.metrics.catalogue import SECTIONS, SERIES
 from control.metrics.histogram import OBJECTIVE, bounds, cumulative, estimated_sum
+from control.metrics.metric import Kind
 from control.traffic import RATIO, bucket
 
 ROOT = Path(__file__).parents[3]

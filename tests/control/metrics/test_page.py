@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from control import device_load, engine_report, traffic
+from control import device_load, engine_report, route_traffic, traffic
 from control.engine_report import EngineReport
 from control.kernel.ids import DOMAINS, AppName
 from control.kernel.store import Heartbeat, Object, Store
@@ -18,6 +18,7 @@ from control.metrics.catalogue import SECTIONS, SERIES
 from control.metrics.page import text
 from control.metrics.reading import LIVE_SECONDS, reading_of
 from control.metrics.subjects import MOST_APPS
+from control.route_traffic import Counts, Pair, Share, Standing
 from control.specs.deployment import Deployment
 from control.specs.inventory import DeviceLoad
 from control.traffic import Traffic, bucket
@@ -27,6 +28,13 @@ NOW = 1000.0
 APP = "llm:chat:3:ab12cd34:0:ef56ab78"
 LABELS = {"model": "chat", "version": "3", "replica": "0", "app": APP}
 WORKLOAD = "app.chat.3.ab12cd34.0"
+
+PAIR = ("chat", "openai/gpt-4o")
+ROUTES = route_traffic.document(
+    {Share(*PAIR, "lab"): Counts(ok=1, exact=1)},
+    {Pair(*PAIR): Traffic(1, 0, {3: 1}, {}, {5: 1})},
+    (Standing(*PAIR, "healthy", ""),),
+)
 
 Samples = dict[str, dict[frozenset[tuple[str, str]], float]]
 
@@ -86,6 +94,7 @@ def test_everything_that_is_told_is_in_the_catalogue_with_its_type_and_labels() 
             ],
             [
                 gateway({APP: Traffic(1, 0, {3: 1}, {4: 1}, {5: 1})}),
+                Heartbeat(traffic.BEAT_PREFIX + "g2", NOW, {**traffic.document({}), **ROUTES}),
                 engine(EngineReport("u", started_s={"load": 2.0})),
                 loads(DeviceLoad("GPU-1", 0.5, 7, 80)),
                 *(Heartbeat(name, NOW, {"observe": 0.1}) for name in DOMAINS),

@@ -9,15 +9,18 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import uvicorn
 from aiohttp import web
 
+from control import route_traffic
 from control.accounts import Reply, Report
 from control.engine_report import EngineReport
 from control.gateway.ledger.book import Book
+from control.route_traffic import RouteTraffic
 from control.traffic import Traffic, parse
 from serve_apps.gateway.app import Doors, Gateway
 from serve_apps.gateway.cache.found import Found
@@ -92,6 +95,7 @@ class Published:
     figures: dict[str, Traffic] = field(default_factory=dict)
     dropped: int = 0
     cut: int = 0
+    routes: RouteTraffic = field(default_factory=lambda: route_traffic.parse({}))
     engines: dict[str, EngineReport] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     woken: list[str] = field(default_factory=list)
@@ -111,7 +115,7 @@ class Published:
     def report(self, replica: str, body: dict[str, Any]) -> None:
         self._require()
         self.figures, self.dropped = parse(json.loads(json.dumps(body))), body["shadows_dropped"]
-        self.cut = body["streams_cut"]
+        self.cut, self.routes = body["streams_cut"], route_traffic.parse(json.loads(json.dumps(body)))
 
     def read(self) -> bytes | None:
         self.readings += 1
@@ -244,10 +248,14 @@ async def engine_of(handler: Handler, prefix: str = "/llm/tiny/3") -> AsyncItera
 
 @contextlib.asynccontextmanager
 async def world(
-    handler: Handler, timeouts: Timeouts | None = None, first_table: bool = True, probing: Probing = UNPROBED
+    handler: Handler,
+    timeouts: Timeouts | None = None,
+    first_table: bool = True,
+    probing: Probing = UNPROBED,
+    logs: Path | None = None,
 ) -> AsyncIterator[World]:
     """A gateway in front of one engine; the client carries a good key."""
-    async with engine_of(handler) as engine, gateway_of(engine, timeouts, first_table, probing) as it:
+    async with engine_of(handler) as engine, gateway_of(engine, timeouts, first_table, probing, logs) as it:
         yield it
 
 
@@ -275,11 +283,15 @@ class QuickServer(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def gateway_of(
-    engine: Engine, timeouts: Timeouts | None, first_table: bool, probing: Probing = UNPROBED
+    engine: Engine,
+    timeouts: Timeouts | None,
+    first_table: bool,
+    probing: Probing = UNPROBED,
+    logs: Path | None = None,
 ) -> AsyncIterator[World]:
     published = Published(table(engine.url) if first_table else None)
     published.put_key("admin", KEY)
-    gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, PERIOD_SECONDS, STALE_SECONDS, probing)
+    gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, PERIOD_SECONDS, STALE_SECONDS, probing, logs)
     port = free_port()
     server = QuickServer(uvicorn.Config(gateway, "127.0.0.1", port, log_level="critical"))
     serving = asyncio.create_task(server.serve())

@@ -1,0 +1,43 @@
+"""Where a request ends: what is known of it goes into the figures and the access log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from time import monotonic, time
+from typing import Any
+
+from control.route_traffic import Standing
+from serve_apps.gateway.access_log import AccessLog
+from serve_apps.gateway.call import Call
+from serve_apps.gateway.record import record_of
+from serve_apps.gateway.route_figures import RouteFigures
+
+
+class Recorder:
+    """`standings` tells how the backends of the routes are; `log` is None where none is wanted."""
+
+    def __init__(self, standings: Callable[[], Iterable[Standing]], log: AccessLog | None = None) -> None:
+        self._standings = standings
+        self._log = log
+        self._figures = RouteFigures()
+
+    def open(self) -> None:
+        if self._log:
+            self._log.open()
+
+    async def close(self) -> None:
+        if self._log:
+            await asyncio.to_thread(self._log.close)
+
+    def end(self, call: Call, error: BaseException | None) -> None:
+        """A request ended, by `error` if there is one. It takes microseconds, and cannot fail."""
+        record = record_of(call, error, monotonic(), time())
+        self._figures.count(record)
+        if self._log:
+            self._log.write(record)
+
+    def body(self) -> dict[str, Any]:
+        """What the replica's heartbeat says of its requests."""
+        dropped = self._log.dropped if self._log else 0
+        return {**self._figures.body(self._standings()), "log_dropped": dropped}
