@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -9,6 +10,37 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MOST_HEAD = 1 << 16
 """Bytes of a request's line and headers: the parser itself has no limit."""
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
+
+
+class JoinedWrites:
+    """A transport to uvicorn: what is written in one turn of the event loop goes out at its end, in one packet.
+
+    uvloop sends each write at once, and uvicorn writes head and body apart: a system call and a wake-up of the client
+    more for every answer.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._call_soon = asyncio.get_running_loop().call_soon
+        self._held: list[bytes] = []
+        self.is_closing = transport.is_closing
+        self.get_extra_info = transport.get_extra_info
+        self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._call_soon(self._flush)
+        self._held.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if held := self._held:
+            self._held = []
+            if not self.is_closing():  # the client may have left meanwhile
+                self._transport.write(held[0] if len(held) == 1 else b"".join(held))
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -20,6 +52,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _in_body = False
     _head = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         self._head += len(data)

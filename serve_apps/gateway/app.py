@@ -9,6 +9,7 @@ store.
 
 import asyncio
 import gc
+import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,8 +63,8 @@ log = logging.getLogger("biplane.gateway")
 
 READ_SECONDS = 0.5
 """Between two looks at the table, the keys and the replicas; figures are written half as often."""
-MOST_AT_ONCE = 1024
-"""Requests that a replica works on; its two processor cores are busy with far fewer."""
+MOST_AT_ONCE = 2048
+"""Requests that a replica works on, of which hold.MOST_HELD may wait for models that sleep."""
 MOST_BODY_BYTES = 1 << 28
 """Of all of these together."""
 MOST_WAITING = 1024
@@ -222,8 +223,10 @@ class Gateway:
             async with self._admission.turn(key.priority, size, PATIENCE_SECONDS) as turn:
                 return await self._generate(scope, receive, answer, table, key, path, turn)
         if path == METRICS:
+            if key.is_bounded:
+                raise errors.metrics_not_allowed(key.name)
             return await answer.whole(200, await self._scrape.page(), [METRICS_TYPE])
-        usable = [name for name in sorted(table.models) if key.may_use(name, None)]
+        usable = _usable(table, key)
         if path == MODELS:
             return await answer.json({"object": "list", "data": [_model_card(name) for name in usable]})
         name = path.removeprefix(MODELS + "/")
@@ -288,9 +291,16 @@ class Gateway:
         call.answer.expect(call.asked, native=False)
         call.request = as_chat(call.request)
         model = call.table.models.get(call.request.model)
-        if model is not None and model.asleep:
+        if model is None:
+            raise errors.model_not_found(call.request.model, _usable(call.table, call.key))
+        if model.asleep:
             call.table = await self._hold.until_awake(call.request.model, model.wakes_s)
         await self._delivery.deliver(call)
+
+
+_PROCESS = token_hex(10).encode()
+_numbers = itertools.count(1)
+"""A request's id is its process and its number there: a random one for each is a system call."""
 
 
 def _answer_to(scope: Scope, send: Send) -> Answer:
@@ -311,7 +321,7 @@ def _identify(scope: Scope) -> bytes:
     for name, value in scope["headers"]:
         if name == REQUEST_ID and value:
             return bytes(value)
-    made = token_hex(16).encode()
+    made = b"%b%012x" % (_PROCESS, next(_numbers))
     scope["headers"] = [*scope["headers"], (REQUEST_ID, made)]
     return made
 
@@ -319,6 +329,11 @@ def _identify(scope: Scope) -> bytes:
 def _require_method(method: str, *allowed: str) -> None:
     if method not in allowed:
         raise errors.method_not_allowed(method, allowed)
+
+
+def _usable(table: Table, key: Key) -> list[str]:
+    """The models that are served here and that a key may use."""
+    return [name for name in sorted(table.models) if key.may_use(name, None)]
 
 
 def _model_card(name: str) -> dict[str, Any]:

@@ -28,6 +28,10 @@ POLICY = ("content_policy", "content_filter", "content_management", "safety")
 """What the code of an error says where a provider refuses the content: another one is not asked instead."""
 
 
+SPENT = "insufficient_quota"
+"""The code of OpenAI's 429 that no waiting helps against."""
+
+
 class Failed(Exception):
     """The attempt did not end well."""
 
@@ -138,8 +142,7 @@ async def _relayed(
     if relay.whole and readable:
         return
     if relay.told is not None:
-        status, told = relay.told
-        raise Failed(Fault(Failure.FAILED, _error_of(spec, status, told), status, delivered=answer.started))
+        raise Failed(_fault_of(spec, *relay.told, delivered=answer.started))
     if failure is Failure.SILENT and not answer.started:
         raise Failed(Fault(failure, upstream_timeout(spec.name)))
     told_client = STREAM_CUT if answer.started else model_unavailable(spec.name, trouble)
@@ -153,8 +156,7 @@ def _whole(spec: BackendSpec, out: Outgoing, body: bytes, taken: Taken) -> bytes
         if not isinstance(document, dict):
             raise ValueError("no object")
         if document.get("error"):
-            status = status_of(document)
-            raise Failed(Fault(Failure.FAILED, _error_of(spec, status, body), status))
+            raise Failed(_fault_of(spec, status_of(document), body))
         taken.answered = len(body)
         taken.usage = out.usage(told) if isinstance(told := document.get("usage"), dict) else None
         return json.dumps(out.whole(document)).encode() if out.whole else body
@@ -163,13 +165,22 @@ def _whole(spec: BackendSpec, out: Outgoing, body: bytes, taken: Taken) -> bytes
 
 
 def _refused(spec: BackendSpec, wire: Wire, body: bytes) -> Failed:
-    error = _error_of(spec, wire.status, body)
     told = next((value for name, value in wire.headers if name == b"retry-after"), None)
-    seconds = seconds_of(told)
-    if seconds is not None and error.status in (429, 503):
-        error.headers = ((b"retry-after", b"%d" % min(math.ceil(seconds), MOST_BUSY_SECONDS)),)
+    return Failed(_fault_of(spec, wire.status, body, seconds_of(told)))
+
+
+def _fault_of(
+    spec: BackendSpec, status: int, body: bytes, retry_after_s: float | None = None, *, delivered: bool = False
+) -> Fault:
+    """What an error of the backend's means, which has the `status` or stands for it."""
+    error = _error_of(spec, status, body)
+    if retry_after_s is not None and error.status in (429, 503):
+        error.headers = ((b"retry-after", b"%d" % min(math.ceil(retry_after_s), MOST_BUSY_SECONDS)),)
     refused = any(word in error.code for word in POLICY)
-    return Failed(Fault(Failure.FAILED, error, wire.status, seconds, refused=refused))
+    spent = error.code == SPENT
+    if spent:
+        error = model_unavailable(spec.name, "our account there has no money left")
+    return Fault(Failure.FAILED, error, status, retry_after_s, refused, delivered, spent)
 
 
 def seconds_of(retry_after: bytes | None) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.types import Receive, Scope
 
 from serve_apps.gateway.errors import ApiError, invalid_json, invalid_value, request_too_large
-from serve_apps.gateway.nesting import loaded
+from serve_apps.gateway.nesting import loaded_strictly
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 MESSAGES, RESPONSES = "/v1/messages", "/v1/responses"
@@ -86,7 +86,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
 def parse_request(path: str, raw: bytes) -> Request:
     """Raises ApiError 400 naming the parameter."""
     try:
-        document = loaded(raw)
+        document = loaded_strictly(raw)
     except ValueError as error:
         raise invalid_json(str(error)) from None
     if not isinstance(document, dict):

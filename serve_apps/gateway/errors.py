@@ -82,6 +82,11 @@ def route_not_allowed(key: str, route: str) -> ApiError:
     return ApiError(403, "route_not_allowed", message, kind=PERMISSION)
 
 
+def metrics_not_allowed(key: str) -> ApiError:
+    message = f"The API key '{key}' may not read the metrics of all: it has scopes or limits."
+    return ApiError(403, "metrics_not_allowed", message, kind=PERMISSION)
+
+
 def request_too_large(limit: int) -> ApiError:
     return ApiError(413, "request_too_large", f"The request body is larger than {limit} bytes.")
 

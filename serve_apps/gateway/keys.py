@@ -52,6 +52,11 @@ class Key:
         """Whether it may be used for a model of this name, as far as the name is concerned."""
         return model in self.models or model.startswith(self.prefixes) or not (self.models or self.prefixes)
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it may not do all, as often as it likes."""
+        return bool(self.routes or self.models or self.prefixes) or self.limits != KeyLimits()
+
     def may_use(self, model: str, route: str | None) -> bool:
         """Whether it may be used for a model by a route, or where `route` is None for one that is served here."""
         if not self.takes(model):

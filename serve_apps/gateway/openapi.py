@@ -97,7 +97,12 @@ OPENAPI: Json = {
         ),
         "/v1/models/{model}": _read("One model.", "application/json", CARD, {**NOBODY, 404: REFUSALS[404]})
         | {"parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]},
-        "/metrics": _read("Prometheus metrics of the plane.", "text/plain", {"type": "string"}, NOBODY),
+        "/metrics": _read(
+            "Prometheus metrics of the plane.",
+            "text/plain",
+            {"type": "string"},
+            {**NOBODY, 403: "The API key has scopes or limits."},
+        ),
         "/healthz": _read(
             "Whether this replica answers.",
             "application/json",

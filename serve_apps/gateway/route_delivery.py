@@ -28,7 +28,7 @@ from serve_apps.gateway.backends.outgoing import Outgoing, outgoing
 from serve_apps.gateway.body import Request
 from serve_apps.gateway.call import Call
 from serve_apps.gateway.delivery import Delivery
-from serve_apps.gateway.errors import ApiError, Failure, model_unavailable
+from serve_apps.gateway.errors import NOT_FOUND, ApiError, Failure, model_unavailable
 from serve_apps.gateway.pool import Full, Pool
 from serve_apps.gateway.probes import Probes, Probing
 from serve_apps.gateway.secret import Secrets
@@ -228,8 +228,10 @@ class RouteDelivery:
         try:
             await self._here.deliver(replace(call, request=request), left_s)
         except ApiError as error:
-            delivered = call.answer.started
-            raise Failed(Fault(error.failure or Failure.FAILED, error, error.status, delivered=delivered)) from None
+            told = error if error.status != NOT_FOUND else model_unavailable(request.model, "it is not served here")
+            raise Failed(
+                Fault(error.failure or Failure.FAILED, told, error.status, delivered=call.answer.started)
+            ) from None
 
 
 def _told(attempts: list[str]) -> tuple[bytes, bytes]:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_apps.gateway.app import Gateway
+from serve_apps.http_protocol import JoinedWrites
 from serve_apps.http_server import ReplicaServer
 from tests.serve_apps.gateway.upstream import CHAT, INTERNAL_KEY, KEY, Published, QuickServer, table
 
@@ -41,6 +42,25 @@ class Echo:
         body = await Request(scope, receive).body()
         self.headers.append(dict(scope["headers"]))
         await Response(body)(scope, receive, send)
+
+
+class Sent(asyncio.Transport):
+    """A connection: `packets` is what was written to it, each in its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.packets: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.closed
+        self.packets.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class QuickReplicaServer(QuickServer, ReplicaServer):
@@ -183,5 +203,40 @@ def test_a_key_that_comes_after_the_body_opens_nothing() -> None:
             trailer = b"authorization: Bearer %b\r\n\r\n" % KEY.encode()
             asked = post(b"transfer-encoding: chunked\r\nconnection: close\r\n", CHAT) + CHUNKS
             assert statuses(await told(port, asked + trailer)) == [401]
+
+    asyncio.run(story())
+
+
+def test_what_is_written_in_one_turn_of_the_loop_goes_out_in_one_packet() -> None:
+    async def story() -> None:
+        joined = JoinedWrites(sent := Sent())
+        for part in (b"head", b"body"):
+            joined.write(part)
+        await asyncio.sleep(0)
+        joined.write(b"more")
+        await asyncio.sleep(0)
+        assert sent.packets == [b"headbody", b"more"]
+
+    asyncio.run(story())
+
+
+def test_a_connection_that_is_closed_in_the_same_turn_has_all_that_was_written_before() -> None:
+    async def story() -> None:
+        joined = JoinedWrites(sent := Sent())
+        joined.write(b"last words")
+        joined.close()
+        await asyncio.sleep(0)
+        assert (sent.packets, sent.closed) == ([b"last words"], True)
+
+    asyncio.run(story())
+
+
+def test_nothing_is_written_to_a_client_that_left_in_the_same_turn() -> None:
+    async def story() -> None:
+        joined = JoinedWrites(sent := Sent())
+        joined.write(b"too late")
+        sent.closed = True
+        await asyncio.sleep(0)
+        assert sent.packets == []
 
     asyncio.run(story())

@@ -39,8 +39,8 @@ class Fault:
 
     `error` is what the client is told if this is the last word. `status` is the backend's own HTTP status, None where
     none came. `retry_after_s` is its `Retry-After` in seconds from now. `refused`: it refused the content by its
-    policy, whatever the status. `delivered`: the client had some of the answer by then. `unasked` is why nothing was
-    sent to it, empty where something was.
+    policy, whatever the status. `delivered`: the client had some of the answer by then. `spent`: our account there has
+    no money left. `unasked` is why nothing was sent to it, empty where something was.
     """
 
     failure: Failure
@@ -49,6 +49,7 @@ class Fault:
     retry_after_s: float | None = None
     refused: bool = False
     delivered: bool = False
+    spent: bool = False
     unasked: str = ""
 
     @property
@@ -57,6 +58,8 @@ class Fault:
             return Meaning.UNASKED
         if self.refused:
             return Meaning.REQUEST
+        if self.spent:
+            return Meaning.DENIED
         match self.failure, self.status:
             case Failure.SILENT, _:
                 return Meaning.SILENT

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from control.specs.provider import LOCAL
 from serve_apps.gateway.backends.relay import ChatRelay, EventsRelay, NativeRelay, Relay
 from serve_apps.gateway.body import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, Request
 from serve_apps.gateway.dialects.anthropic_request import anthropic_request
-from serve_apps.gateway.dialects.chat_extensions import without_extensions
+from serve_apps.gateway.dialects.chat_extensions import may_have_extensions, without_extensions
 from serve_apps.gateway.dialects.chat_response import chat_response
 from serve_apps.gateway.dialects.completions import completions_chat_request, text_completion
 from serve_apps.gateway.dialects.reading import Json
@@ -57,7 +58,8 @@ def outgoing(request: Request, spec: BackendSpec, key: str, created: int) -> Out
         return _to_anthropic(request, spec, key, created)
     headers = credentials(spec, key)
     chat = as_chat(request).counted()
-    document = without_extensions(chat.document) if chat.path == CHAT else chat.document
+    strict = chat.path == CHAT and spec.provider != LOCAL and may_have_extensions(chat.raw)
+    document = without_extensions(chat.document) if strict else chat.document
     body = json.dumps({**document, "model": spec.model}).encode()
     return Outgoing(chat.path, body, headers, lambda taken: ChatRelay(taken, shown=chat.shown))
 

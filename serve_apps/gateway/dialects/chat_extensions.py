@@ -3,6 +3,7 @@
 vLLM and its like know these names or pass them over. OpenAI itself refuses a request that has them.
 """
 
+import re
 from typing import Any
 
 from serve_apps.gateway.dialects.reading import Json
@@ -10,6 +11,12 @@ from serve_apps.gateway.dialects.reading import Json
 IN_REQUEST = frozenset({"top_k"})
 IN_MESSAGE = frozenset({"reasoning_content", "thinking_blocks", "is_error", "cache_control"})
 IN_PART = frozenset({"cache_control"})
+_NAMES = re.compile(b'"(?:%b)"' % "|".join(sorted(IN_REQUEST | IN_MESSAGE | IN_PART)).encode())
+
+
+def may_have_extensions(raw: bytes) -> bool:
+    """Whether one of the names is somewhere in a chat: to look for them there costs a fifth of a copy."""
+    return _NAMES.search(raw) is not None
 
 
 def without_extensions(chat: Json) -> Json:

@@ -240,6 +240,9 @@ def test_a_key_sees_only_the_models_that_it_may_use() -> None:
             async with it.client.get("/v1/models/big", headers=bearer(SECRET)) as response:
                 error = await refusal(response, 404, "model_not_found")
                 assert "Models served: tiny." in error["message"]
+            async with it.client.post(CHAT, json=chat_body(model="tiiny"), headers=bearer(SECRET)) as response:
+                error = await refusal(response, 404, "model_not_found")
+                assert "Did you mean 'tiny'? Models served: tiny." in error["message"]
 
     run(story())
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from serve_apps.gateway.nesting import MOST_NESTED, loaded
+from serve_apps.gateway.nesting import MOST_NESTED, loaded, loaded_strictly
 
 
 def nested(depth: int, kind: type) -> Any:
@@ -33,3 +33,18 @@ def test_wide_json_is_not_deep() -> None:
 def test_what_is_no_json_is_told_as_before() -> None:
     with pytest.raises(ValueError, match="Expecting value"):
         loaded(b"[,")
+
+
+@pytest.mark.parametrize("raw", [b"NaN", b"[-Infinity]", b'{"a": 1e999}', b"-1E+400"])
+def test_a_number_that_json_does_not_have_is_refused_where_it_would_be_written_again(raw: bytes) -> None:
+    with pytest.raises(ValueError, match=r"no number of JSON's|too large for a number"):
+        loaded_strictly(raw)
+    assert loaded(raw) is not None, "what a backend says is read all the same"
+
+
+def test_numbers_and_encodings_are_read_strictly_as_they_are_otherwise() -> None:
+    documents: tuple[object, ...] = ([1.5, -0.0, 1e300, 10**40, "NaN", "ä\ud83d"], {}, None)
+    for document in documents:
+        for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
+            raw = json.dumps(document).encode(encoding)
+            assert loaded_strictly(raw) == loaded(raw) == document

@@ -83,6 +83,8 @@ def test_without_a_known_key_nothing_answers_but_healthz(header: str | None) -> 
         (b"{", "invalid_json", None),
         (b"\xff\xfe", "invalid_json", None),
         (b"[" * 2000, "invalid_json", None),
+        (b'{"model": "tiny", "messages": [], "temperature": NaN}', "invalid_json", None),
+        (b'{"model": "tiny", "messages": [], "temperature": 1e999}', "invalid_json", None),
         (b"[]", "invalid_value", None),
         (b'{"messages": []}', "invalid_value", "model"),
         (b'{"model": 3, "messages": []}', "invalid_value", "model"),

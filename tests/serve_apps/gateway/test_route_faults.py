@@ -9,7 +9,7 @@ import pytest
 from tests.serve_apps.gateway.fault_cases import SILENCE_SECONDS, says
 from tests.serve_apps.gateway.scripted import ANTHROPIC, OPENAI, Script, Scripted, Talk, head, response, scripted, well
 from tests.serve_apps.gateway.test_backends import backend
-from tests.serve_apps.gateway.test_faults import ask, at, gateway, publish, route
+from tests.serve_apps.gateway.test_faults import ask, asking, at, gateway, publish, route
 from tests.serve_apps.gateway.test_requests import run
 from tests.serve_apps.gateway.upstream import CHAT, COMPLETIONS, EMBEDDINGS, free_port
 
@@ -111,13 +111,21 @@ def test_a_retry_after_is_handed_to_the_client() -> None:
 
 
 def test_a_full_pool_is_told_as_that_and_not_as_an_answer_of_the_backend() -> None:
+    async def slow(talk: Talk) -> None:
+        await talk.request()
+        await talk.send(head(), OPENAI.before, OPENAI.first)
+        while True:
+            await asyncio.sleep(0.02)
+            await talk.send(b": wait\n\n")
+
     async def story() -> None:
-        async with gateway() as it, scripted(says(then_hang=True)) as one:
+        async with gateway() as it, scripted(slow) as one:
             await publish(it, route(CHAT, "any", at(OPENAI, one), timeout_s=0.1, retries=0))
-            answers = await asyncio.gather(*(ask(it, CHAT, False) for _ in range(3)))
-            told = sorted((status, headers["x-biplane-attempts"]) for status, _, headers in answers)
-            full = (503, "openai/openai-model not asked: all 1 connections to it are in use")
-            assert told == [full, full, (504, "openai/openai-model silent")]
+            async with it.client.post(CHAT, json=asking(True)) as answer:
+                await answer.content.readany()
+                for status, _, headers in await asyncio.gather(*(ask(it, CHAT, False) for _ in range(2))):
+                    full = "openai/openai-model not asked: all 1 connections to it are in use"
+                    assert (status, headers["x-biplane-attempts"]) == (503, full)
 
     run(story())
 
@@ -153,6 +161,32 @@ def test_a_request_that_the_only_backend_cannot_say_that_is_well_is_no_fault_of_
                 async with it.client.post(EMBEDDINGS, json={"model": "any", "input": "hi"}) as answer:
                     assert answer.status == 503
                     told = answer.headers["x-biplane-attempts"]
+
+    run(story())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_account_without_money_is_no_matter_of_waiting_and_another_backend_answers(streamed: bool) -> None:
+    asked = 0
+
+    async def empty(talk: Talk) -> None:
+        nonlocal asked
+        while await talk.request():
+            asked += 1
+            error = OPENAI.error("insufficient_quota", "insufficient_quota")
+            await talk.send(response(429, error, retry_after="1"))
+
+    async def story() -> None:
+        async with gateway() as it, scripted(empty) as one, scripted(well(ANTHROPIC)) as two:
+            follows = {**at(ANTHROPIC, two), "weight": 0}
+            alone = route(CHAT, "alone", at(OPENAI, one), retries=2)
+            await publish(it, alone, route(CHAT, "two", at(OPENAI, one), follows))
+            status, body, _ = await ask(it, CHAT, streamed, "alone")
+            told = json.loads(body)["error"]
+            assert (status, told["code"], asked) == (503, "model_unavailable", 1), "it is not asked again"
+            assert "our account there has no money left" in told["message"]
+            assert (await ask(it, CHAT, streamed, "two"))[0] == 200
+            assert asked == 2, "nor is it left alone as one that is busy"
 
     run(story())
 

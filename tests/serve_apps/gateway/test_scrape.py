@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from time import monotonic
+from typing import Any
 
 import aiohttp
 import pytest
@@ -26,6 +27,22 @@ def test_the_metrics_are_for_who_has_a_key() -> None:
                 assert await response.read() == b"biplane_up 1\n"
             async with it.client.post("/metrics") as response:
                 await refusal(response, 405, "method_not_allowed")
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "spec", [{"models": ["tiny"]}, {"models": ["t*"]}, {"routes": ["any"]}, {"limits": {"requests_per_minute": 9}}]
+)
+def test_the_metrics_of_all_are_not_for_a_key_that_has_scopes_or_limits(spec: dict[str, Any]) -> None:
+    async def story() -> None:
+        async with world(answer_json) as it:
+            it.published.put_key("some", "bp-some", **spec)
+            await it.read_again()
+            async with it.client.get("/metrics", headers={"authorization": "Bearer bp-some"}) as response:
+                assert response.status == 403
+                assert (await response.json())["error"]["code"] == "metrics_not_allowed"
+            assert it.published.rendered == 0
 
     run(story())
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from serve_apps.gateway.dialects.anthropic_request import anthropic_request
-from serve_apps.gateway.dialects.chat_extensions import without_extensions
+from serve_apps.gateway.dialects.chat_extensions import may_have_extensions, without_extensions
 from serve_apps.gateway.dialects.chat_request import chat_request
 from serve_apps.gateway.dialects.completions import completions_chat_request
 from serve_apps.gateway.dialects.reading import Json
@@ -119,6 +119,13 @@ def test_openai_itself_gets_no_name_that_it_does_not_know() -> None:
     written = json.dumps(found)
     for name in ("cache_control", "thinking_blocks", "reasoning_content", "is_error", "top_k"):
         assert f'"{name}"' not in written
+
+
+def test_a_chat_of_names_that_openai_knows_is_not_looked_through() -> None:
+    plain = {"model": "m", "messages": [HI], "tools": [TOOL], "temperature": 1, "stop": ["a"], "user": "u"}
+    assert not may_have_extensions(json.dumps(plain).encode())
+    for name in ("cache_control", "thinking_blocks", "reasoning_content", "is_error", "top_k"):
+        assert may_have_extensions(json.dumps({**plain, name: 1}).encode())
 
 
 def test_a_bound_that_is_not_set_is_filled_in() -> None:
