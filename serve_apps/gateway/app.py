@@ -49,6 +49,7 @@ from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.routes import Routes
 from serve_apps.gateway.scrape import Scrape
 from serve_apps.gateway.shadow import Mirror
+from serve_apps.gateway.spans import Spans
 from serve_apps.gateway.surface import SURFACES, SurfaceAnswer, as_chat
 from serve_apps.gateway.table import Table, TableHolder
 
@@ -87,6 +88,7 @@ class Gateway:
         period_s: float = READ_SECONDS,
         stale_s: float = STALE_SECONDS,
         logs: Path | None = None,
+        spans: Spans | None = None,
     ) -> None:
         """The access log goes into the directory `logs`, where there is one."""
         timeouts = timeouts or Timeouts()
@@ -107,7 +109,7 @@ class Gateway:
         self._teller = Teller(self._bank)
         self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s)
         log = AccessLog(logs, self._figures.replica) if logs else None
-        self._recorder = Recorder(self._backends.standings, log)
+        self._recorder = Recorder(self._backends.standings, log, spans)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -237,6 +239,7 @@ class Gateway:
         route = None if request.model in table.models else self._backends.route(request.path, request.model)
         call = Call(request, scope, answer, table, key, route, bound_of(request))
         error: BaseException | None = None
+        self._recorder.begin(call)
         try:
             await self._charged(call)
         except BaseException as raised:

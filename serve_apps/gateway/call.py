@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
@@ -17,13 +18,16 @@ from serve_apps.gateway.keys import Key
 from serve_apps.gateway.table import Route, Table
 from serve_apps.gateway.taken import Taken
 
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
 
 @dataclass(slots=True)
 class Call:
     """`route` is None for a model that is served here. `request` may change on the way; `bound` holds for all that it
     becomes. `backend` is who answered, `price` what that costs, `attempts` what was tried or passed over before. A
     `hit` ("exact" or "semantic") is an answer of the cache, which `saved` so many nano-dollars. The client `asked` for
-    a model by this name, in a body of `received` bytes.
+    a model by this name, in a body of `received` bytes. Where it has a `span`, backends get the headers `trace`.
     """
 
     request: Request
@@ -39,6 +43,8 @@ class Call:
     price: Price = FREE
     attempts: list[str] = field(default_factory=list)
     reserved: Reservation | None = None
+    span: Span | None = None
+    trace: tuple[tuple[bytes, bytes], ...] = ()
     hit: str = ""
     saved: int = 0
     asked: str = field(init=False)

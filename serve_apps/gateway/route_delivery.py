@@ -173,6 +173,8 @@ class RouteDelivery:
         out = outgoing(call.request, spec, self._secrets.of(spec), int(time()))
         if isinstance(call.answer, SurfaceAnswer):
             call.answer.expect(call.request, native=out.native)
+        if call.trace:
+            out = replace(out, headers=out.headers + call.trace)
         headers = [(b"x-biplane-backend", spec.name.encode())]
         if call.attempts:
             headers.append(_told(call.attempts))

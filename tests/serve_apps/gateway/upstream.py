@@ -24,6 +24,7 @@ from control.traffic import Traffic, parse
 from serve_apps.gateway.app import Doors, Gateway
 from serve_apps.gateway.keys import Stamp, StoredKey
 from serve_apps.gateway.proxy import Timeouts
+from serve_apps.gateway.spans import Spans
 
 KEY = "bp-client-key"
 INTERNAL_KEY = "internal"
@@ -232,10 +233,14 @@ async def engine_of(handler: Handler, prefix: str = "/llm/tiny/3") -> AsyncItera
 
 @contextlib.asynccontextmanager
 async def world(
-    handler: Handler, timeouts: Timeouts | None = None, first_table: bool = True, logs: Path | None = None
+    handler: Handler,
+    timeouts: Timeouts | None = None,
+    first_table: bool = True,
+    logs: Path | None = None,
+    spans: Spans | None = None,
 ) -> AsyncIterator[World]:
     """A gateway in front of one engine; the client carries a good key."""
-    async with engine_of(handler) as engine, gateway_of(engine, timeouts, first_table, logs) as it:
+    async with engine_of(handler) as engine, gateway_of(engine, timeouts, first_table, logs, spans) as it:
         yield it
 
 
@@ -263,11 +268,15 @@ class QuickServer(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def gateway_of(
-    engine: Engine, timeouts: Timeouts | None, first_table: bool, logs: Path | None = None
+    engine: Engine,
+    timeouts: Timeouts | None,
+    first_table: bool,
+    logs: Path | None = None,
+    spans: Spans | None = None,
 ) -> AsyncIterator[World]:
     published = Published(table(engine.url) if first_table else None)
     published.put_key("admin", KEY)
-    gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, PERIOD_SECONDS, STALE_SECONDS, logs)
+    gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, PERIOD_SECONDS, STALE_SECONDS, logs, spans)
     port = free_port()
     server = QuickServer(uvicorn.Config(gateway, "127.0.0.1", port, log_level="critical"))
     serving = asyncio.create_task(server.serve())
