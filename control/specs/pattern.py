@@ -11,8 +11,8 @@ import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from re import _constants as ops  # type: ignore[attr-defined]  # the only parser of Python's own patterns
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as ops  # the only parser of Python's own patterns
+from re import _parser as parser
 from typing import Annotated, Any
 
 import re2

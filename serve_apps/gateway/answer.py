@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.types import Send
 
+from serve_apps.gateway.body import Request
 from serve_apps.gateway.errors import ApiError
 
 JSON = (b"content-type", b"application/json")
@@ -25,11 +26,17 @@ class Answer:
         self.status = 0
         self.first_at: float | None = None
         self.sent = 0
-        self.request_id = request_id.decode("latin-1")
         self.always: list[tuple[bytes, bytes]] = []
         self._send = send
         self._head_only = head_only
         self._id = (REQUEST_ID, request_id)
+
+    @property
+    def request_id(self) -> str:
+        return self._id[1].decode("latin-1")
+
+    def expect(self, request: Request, *, native: bool) -> None:
+        """What is answered, where that is to be told in another API than it is given: as a chat's or `native`."""
 
     async def json(self, document: Any) -> None:
         await self.whole(200, json.dumps(document).encode(), [JSON])

@@ -25,6 +25,7 @@ from serve_apps.gateway.access_log import AccessLog
 from serve_apps.gateway.accounts.bank import Bank, Ledger
 from serve_apps.gateway.accounts.bound import bound_of
 from serve_apps.gateway.accounts.teller import Teller
+from serve_apps.gateway.admission import Admission
 from serve_apps.gateway.answer import REQUEST_ID, Answer
 from serve_apps.gateway.auth import authenticate, authorize
 from serve_apps.gateway.body import (
@@ -33,16 +34,21 @@ from serve_apps.gateway.body import (
     EMBEDDINGS,
     ClientGone,
     Request,
+    declared_bytes,
     parse_request,
     read_body,
 )
+from serve_apps.gateway.cache.cache import Cache, Find, Keep
 from serve_apps.gateway.call import Call
 from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.endpoints import Endpoints, Reports
 from serve_apps.gateway.exchange import Exchange
 from serve_apps.gateway.figures import Figures, Report
+from serve_apps.gateway.front import Front
 from serve_apps.gateway.hold import Hold
 from serve_apps.gateway.keys import Key, Keys, ReadKeys
+from serve_apps.gateway.pool import Pool, Turn
+from serve_apps.gateway.probes import Probing
 from serve_apps.gateway.proxy import Timeouts, Upstream
 from serve_apps.gateway.recorder import Recorder
 from serve_apps.gateway.route_delivery import RouteDelivery
@@ -57,6 +63,14 @@ log = logging.getLogger("biplane.gateway")
 
 READ_SECONDS = 0.5
 """Between two looks at the table, the keys and the replicas; figures are written half as often."""
+MOST_AT_ONCE = 1024
+"""Requests that a replica works on; its two processor cores are busy with far fewer."""
+MOST_BODY_BYTES = 1 << 28
+"""Of all of these together."""
+MOST_WAITING = 1024
+"""Requests that wait for that. Of a body nobody reads the server holds 64 KiB."""
+PATIENCE_SECONDS = 5.0
+"""How long one waits: longer than a burst lasts, and shorter than clients do."""
 GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, *SURFACES})
 MODELS, HEALTH, METRICS = "/v1/models", "/healthz", "/metrics"
 METRICS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
@@ -75,6 +89,8 @@ class Doors:
     wake: Callable[[str], None]
     metrics: Callable[[], bytes]
     ledger: Ledger
+    find: Find
+    keep: Keep
 
 
 class Gateway:
@@ -87,6 +103,7 @@ class Gateway:
         timeouts: Timeouts | None = None,
         period_s: float = READ_SECONDS,
         stale_s: float = STALE_SECONDS,
+        probing: Probing | None = None,
         logs: Path | None = None,
         spans: Spans | None = None,
     ) -> None:
@@ -105,9 +122,11 @@ class Gateway:
         exchange = Exchange(self._upstream, self._routes, self._figures)
         self._mirror = Mirror(exchange, self._figures)
         self._delivery = Delivery(exchange, self._routes, self._mirror, timeouts.total_s)
+        self._admission = Pool(Admission(MOST_AT_ONCE, MOST_WAITING, MOST_BODY_BYTES))
         self._bank = Bank(doors.ledger)
         self._teller = Teller(self._bank)
-        self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s)
+        self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s, probing or Probing())
+        self._front = Front(self._backends, Cache(doors.find, doors.keep))
         log = AccessLog(logs, self._figures.replica) if logs else None
         self._recorder = Recorder(self._backends.standings, log, spans)
 
@@ -127,6 +146,7 @@ class Gateway:
         figures = self._figures.run(self._report, self._named, self._recorder.body, 2 * self._period_s)
         reporting = asyncio.create_task(figures)
         banking = asyncio.create_task(self._bank.run())
+        probing = asyncio.create_task(self._backends.probes.run())
         self._recorder.open()
         gc.collect()
         gc.freeze()  # what was imported stays: looking through it again costs streams tens of milliseconds
@@ -135,6 +155,7 @@ class Gateway:
         refreshing.cancel()
         reporting.cancel()
         banking.cancel()
+        probing.cancel()
         await self._bank.close()
         await self._recorder.close()
         self._mirror.close()
@@ -199,7 +220,9 @@ class Gateway:
             raise errors.not_ready()
         key = authenticate(scope, self._keys.known, time())
         if generates:
-            return await self._generate(scope, receive, answer, table, key, path)
+            size = declared_bytes(scope, table.max_body_bytes)
+            async with self._admission.turn(key.priority, size, PATIENCE_SECONDS) as turn:
+                return await self._generate(scope, receive, answer, table, key, path, turn)
         if path == METRICS:
             return await answer.whole(200, await self._scrape.page(), [METRICS_TYPE])
         usable = [name for name in sorted(table.models) if key.may_use(name, None)]
@@ -211,10 +234,11 @@ class Gateway:
         return await answer.json(_model_card(name))
 
     async def _generate(
-        self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str
+        self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str, turn: Turn
     ) -> None:
         """Answers one request for a model, and drops the upstream connection at once when the client leaves."""
-        raw = await read_body(scope, receive, table.max_body_bytes)
+        raw = await read_body(receive, table.max_body_bytes)
+        turn.shrink(len(raw))
         request = parse_request(path, raw)
         answering, leaving = asyncio.current_task(), asyncio.create_task(_client_left(receive))
         answered = left = False
@@ -237,7 +261,7 @@ class Gateway:
     async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table, key: Key) -> None:
         table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
         route = None if request.model in table.models else self._backends.route(request.path, request.model)
-        call = Call(request, scope, answer, table, key, route, bound_of(request))
+        call = Call(request, request, scope, answer, table, key, route, bound_of(request))
         error: BaseException | None = None
         self._recorder.begin(call)
         try:
@@ -246,7 +270,7 @@ class Gateway:
             error = raised
             raise
         finally:
-            self._recorder.end(call, error)
+            self._recorder.end(call, answer, error)
 
     async def _charged(self, call: Call) -> None:
         """What it may take is set aside before, what it took is paid after."""
@@ -255,7 +279,7 @@ class Gateway:
         route, whole = call.route, False
         try:
             if route is not None:
-                await self._backends.deliver(call, route)
+                await self._front.deliver(call, route)
             else:
                 await self._serve(call)
             whole = not call.taken.cut
@@ -264,9 +288,8 @@ class Gateway:
 
     async def _serve(self, call: Call) -> None:
         """By a model that is served here."""
-        if isinstance(call.answer, SurfaceAnswer):
-            call.answer.expect(call.request, native=False)
-            call.request = as_chat(call.request)
+        call.answer.expect(call.asked, native=False)
+        call.request = as_chat(call.request)
         model = call.table.models.get(call.request.model)
         if model is not None and model.asleep:
             call.table = await self._hold.until_awake(call.request.model, model.wakes_s)

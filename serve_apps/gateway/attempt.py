@@ -88,6 +88,8 @@ async def _attempt(
         else:
             body = _whole(spec, out, await wire.rest(), taken)
             await answer.whole(200, body, [JSON, *headers])
+    except ApiError as refused:  # by a filter: no other backend is asked instead
+        raise Failed(Fault(Failure.FAILED, refused, refused=True, delivered=answer.started)) from None
     except TimeoutError:
         raise Failed(Fault(Failure.SILENT, upstream_timeout(spec.name), delivered=answer.started)) from None
     except ConnectionError:
@@ -104,13 +106,15 @@ async def _relayed(
     """What comes before the first real content waits for it: until then another backend may answer instead. Pings and
     comments before it are no content, however many: it comes before `first_until` on the loop's clock, or is late.
     """
-    held, trouble, failure, readable = b"", "its stream has no end", Failure.BROKEN, True
+    held, trouble, failure = b"", "its stream has no end", Failure.BROKEN
+    begun, readable = False, True
     try:
         async with asyncio.timeout_at(first_until) as first:
             while chunk := await wire.chunk():
                 held += relay.feed(chunk)
                 if held and relay.began:
-                    if not answer.started:
+                    if not begun:
+                        begun = True
                         first.reschedule(None)
                         await answer.start(200, [SSE, *headers])
                     ready, held = held, b""
@@ -125,7 +129,7 @@ async def _relayed(
         trouble, readable = f"it cannot be read: {error}", False
     last = held + relay.finish()
     if relay.whole or answer.started:
-        if not answer.started:
+        if not begun:
             await answer.start(200, [SSE, *headers])
         try:
             await answer.part(last, last=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from serve_apps.gateway.dialects.usage import Usage
 from serve_apps.gateway.keys import Key
 from serve_apps.gateway.table import Route, Table
 from serve_apps.gateway.taken import Taken
+from serve_apps.gateway.wire import Headers
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Call:
-    """`route` is None for a model that is served here. `request` may change on the way; `bound` holds for all that it
-    becomes. `backend` is who answered, `price` what that costs, `attempts` what was tried or passed over before. A
-    `hit` ("exact" or "semantic") is an answer of the cache, which `saved` so many nano-dollars. The client `asked` for
-    a model by this name, in a body of `received` bytes. Where it has a `span`, backends get the headers `trace`.
+    """`asked` is what the client sent. `request` is what becomes of it on the way: `bound` holds for that, too. `route`
+    is None for a model that is served here. `backend` is who answered, `price` what that costs, `attempts` what was
+    tried or passed over before. `to_backend` changes the headers of what is sent; where it has a `span`, they have the
+    `trace`, too. A `hit` is exact or semantic, and `saved` so many nano-dollars; it is empty for what was not found in
+    the cache.
     """
 
+    asked: Request
     request: Request
     scope: Scope
     answer: Answer
@@ -43,26 +47,25 @@ class Call:
     price: Price = FREE
     attempts: list[str] = field(default_factory=list)
     reserved: Reservation | None = None
+    to_backend: Callable[[Iterable[tuple[bytes, bytes]]], Headers] | None = None
     span: Span | None = None
     trace: tuple[tuple[bytes, bytes], ...] = ()
     hit: str = ""
     saved: int = 0
-    asked: str = field(init=False)
-    received: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.asked, self.received = self.request.model, len(self.request.raw)
 
     @property
     def answerer(self) -> str:
         """The backend, or the model where it is served here; empty where nobody was asked. It is never a name that only
-        the client made up."""
-        return self.backend or (self.request.model if self.request.model in self.table.models else "")
+        the client made up.
+        """
+        return self.backend or (self.asked.model if self.asked.model in self.table.models else "")
 
+    @property
     def took(self) -> Usage:
-        """The tokens that are accounted for it so far."""
         return self.taken.read(len(self.request.raw))
 
-    def cost(self, took: Usage) -> int:
-        """In nano-dollars."""
+    @property
+    def cost(self) -> int:
+        """Nano-dollars."""
+        took = self.took
         return cost(self.price, took.prompt, took.cached, took.cache_written, took.completion)

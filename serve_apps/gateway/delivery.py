@@ -30,14 +30,17 @@ class Delivery:
         self._mirror = mirror
         self._total_s = total_s
 
-    async def deliver(self, call: Call) -> None:
-        """Raises ApiError, that of the last try, while nothing was passed on. Raises TimeoutError where a client took
-        so long to read its answer that the request's time was over.
-        """
-        async with asyncio.timeout(self._total_s + GRACE_SECONDS):
-            await self._deliver(call)
+    async def deliver(self, call: Call, left_s: float | None = None) -> None:
+        """Within `left_s` seconds, where no more are left of what a request may take.
 
-    async def _deliver(self, call: Call) -> None:
+        Raises ApiError, that of the last try, while nothing was passed on. Raises TimeoutError where a client took so
+        long to read its answer that the request's time was over.
+        """
+        total_s = self._total_s if left_s is None else left_s
+        async with asyncio.timeout(total_s + GRACE_SECONDS):
+            await self._deliver(call, total_s)
+
+    async def _deliver(self, call: Call, total_s: float) -> None:
         request, scope, table = call.request.counted(), call.scope, call.table
         name, routes, began = request.model, self._routes, monotonic()
         key = near = None
@@ -45,7 +48,7 @@ class Delivery:
             key = sticky_key(model.sticky, request.user, scope)
             near = prefix_draw(request.prompt) if model.affinity is Affinity.PREFIX else None
         target = routes.pick(table, name, key, began, near)
-        seconds_left = None
+        seconds_left = total_s
         tried: list[Server] = []
         failures: list[Failure] = []
         while True:
@@ -68,7 +71,7 @@ class Delivery:
             except ApiError as error:
                 call.taken.clear()
                 now = monotonic()
-                failed, seconds_left = error.failure, began + self._total_s - now
+                failed, seconds_left = error.failure, began + total_s - now
                 if failed is None or last or seconds_left <= 0 or (failed is Failure.FAILED and failed in failures):
                     raise
                 if failed is not Failure.UNREACHED:

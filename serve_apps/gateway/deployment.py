@@ -23,6 +23,8 @@ DEFAULT_DOORS = {
     "report": "control.data_plane:write_traffic",
     "wake": "control.data_plane:ask_to_wake",
     "ledger": "control.data_plane:report_to_ledger",
+    "find": "control.data_plane:find_answer",
+    "keep": "control.data_plane:keep_answer",
     "metrics": "control.metrics.page:render",
 }
 DRAIN_SECONDS = 60.0

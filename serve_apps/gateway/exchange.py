@@ -83,19 +83,21 @@ class Exchange:
     ) -> Outcome:
         """The head goes out with the first event: until then another replica may still answer instead."""
         relay = EventRelay()
+        begun = False
         broken: Exception | None = None
         try:
             while chunk := await wire.chunk():
                 if ready := taken.lines(relay.feed(chunk), shown):
                     meter.chunk()
-                    if not answer.started:
+                    if not begun:
+                        begun = True
                         visit.began()
                         await answer.start(200, headers)
                     await answer.part(ready)
         except (ConnectionError, TimeoutError, ValueError) as error:
             broken = error
         last = taken.lines(relay.finish(), shown)
-        if not answer.started:
+        if not begun:
             if not relay.whole:
                 raise _never_began(relay, visit.model, broken)
             visit.began()

@@ -9,6 +9,7 @@ from typing import Any
 
 from control.route_traffic import Standing
 from serve_apps.gateway.access_log import AccessLog
+from serve_apps.gateway.answer import Answer
 from serve_apps.gateway.call import Call
 from serve_apps.gateway.record import record_of
 from serve_apps.gateway.route_figures import RouteFigures
@@ -43,9 +44,11 @@ class Recorder:
         if self._spans:
             self._spans.begin(call)
 
-    def end(self, call: Call, error: BaseException | None) -> None:
-        """A request ended, by `error` if there is one. It takes microseconds, and cannot fail."""
-        record = record_of(call, error, monotonic(), time())
+    def end(self, call: Call, answer: Answer, error: BaseException | None) -> None:
+        """A request ended, by `error` if there is one; `answer` is what the client has of it. It takes microseconds, and
+        cannot fail.
+        """
+        record = record_of(call, answer, error, monotonic(), time())
         self._figures.count(record)
         if self._log:
             self._log.write(record)

@@ -6,8 +6,9 @@ Kept in memory: how each backend is, and whose turn it is, from one table to the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from random import random
 from time import monotonic, time
 
@@ -16,36 +17,44 @@ from control.route_traffic import Standing
 from serve_apps.gateway.accounts.bank import Short
 from serve_apps.gateway.accounts.shortage import after, used_up, why
 from serve_apps.gateway.accounts.teller import Teller
+from serve_apps.gateway.admission import Admission
 from serve_apps.gateway.attempt import Failed, attempt
 from serve_apps.gateway.backends.attempts import Again, GiveUp, Limits, Progress, decide
 from serve_apps.gateway.backends.backend import Backend
 from serve_apps.gateway.backends.choice import Choice, Chooser
 from serve_apps.gateway.backends.fault import Fault
 from serve_apps.gateway.backends.health import Closed
-from serve_apps.gateway.backends.outgoing import outgoing
+from serve_apps.gateway.backends.outgoing import Outgoing, outgoing
+from serve_apps.gateway.body import Request
 from serve_apps.gateway.call import Call
 from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.errors import ApiError, Failure, model_unavailable
+from serve_apps.gateway.pool import Full, Pool
+from serve_apps.gateway.probes import Probes, Probing
 from serve_apps.gateway.secret import Secrets
-from serve_apps.gateway.surface import SurfaceAnswer, as_chat
+from serve_apps.gateway.surface import as_chat
 from serve_apps.gateway.table import BackendPlace, BackendSpec, Route, Table
 from serve_apps.gateway.wire import Wires
+
+MOST_WAITING = 1024
+"""Requests that wait for a connection to one backend; further ones go elsewhere at once."""
 
 
 class RouteDelivery:
     """`here` answers for the models that are served here; `teller` knows what may be used of backends."""
 
-    def __init__(self, here: Delivery, teller: Teller, total_s: float) -> None:
+    def __init__(self, here: Delivery, teller: Teller, total_s: float, probing: Probing) -> None:
         self._here = here
         self._teller = teller
-        self._secrets = Secrets()
+        self.secrets = Secrets()
         self._total_s = total_s
         self._wires = Wires(nearby=False)
         self._backends: dict[BackendPlace, Backend] = {}
         self._choosers: dict[tuple[str, str | None], Chooser] = {}
         self._routes: dict[tuple[str, str | None], Route] = {}
-        self._pools: dict[tuple[BackendPlace, int], asyncio.Semaphore] = {}
+        self._pools: dict[tuple[BackendPlace, int], Pool] = {}
         self._specs: dict[tuple[str, str | None], dict[Backend, BackendSpec]] = {}
+        self.probes = Probes(self._wires, self.secrets, probing)
         self.close = self._wires.close
 
     def route(self, path: str, model: str) -> Route | None:
@@ -54,7 +63,7 @@ class RouteDelivery:
 
     async def learn(self, table: Table | None) -> None:
         """Takes in a table, and providers' keys; what is known of backends that it still names stays."""
-        await self._secrets.refresh(table)
+        await self.secrets.refresh(table)
         if table is None or table.routes == self._routes:
             return
         backends: dict[BackendPlace, Backend] = {}
@@ -77,6 +86,12 @@ class RouteDelivery:
         self._backends, self._choosers, self._routes = backends, choosers, table.routes
         self._pools = {(place, size): pool for (place, size), pool in self._pools.items() if place in backends}
         self._specs = specs
+        self.probes.backends = {
+            backend: specs[key][backend]
+            for key, chooser in choosers.items()
+            for backend in chooser.backends
+            if specs[key][backend].url
+        }
 
     def standings(self) -> Iterator[Standing]:
         """How each backend of each route is now."""
@@ -99,10 +114,19 @@ class RouteDelivery:
             attempts.append(choice.words)
         limits, left_s = Limits(route.retries, self._total_s), self._total_s
         faults: list[Fault] = []
+        unsaid: list[ApiError] = []
         while order:
-            backend = order[0]
+            backend, spec = order[0], specs[order[0]]
             try:
-                fault = await self._try(call, route, backend, specs[backend], left_s)
+                ask = self._asking(call, route, spec)
+            except ApiError as unable:
+                unsaid.append(unable)
+                attempts.append(f"{backend.name} cannot say it: {unable.message}")
+                del order[0]
+                here = 0
+                continue
+            try:
+                fault = await self._try(call, route, backend, spec, partial(ask, left_s))
             except Short as short:
                 attempts.append(f"{backend.name}: {why(short)}")
                 del order[0]
@@ -131,10 +155,26 @@ class RouteDelivery:
                 del order[0]
                 here = 0
         if faults:
-            raise faults[-1].error
-        raise _nobody(call.request.model, "; ".join(attempts), choice, barred, began)
+            error = faults[-1].error
+        elif len(unsaid) == len(choice.order) and all(remark.tried for remark in choice.remarks):
+            error = unsaid[0]
+        else:
+            error = _nobody(call.request.model, "; ".join(attempts), choice, barred, began)
+        error.headers += (_told(attempts),)
+        raise error
 
-    async def _try(self, call: Call, route: Route, backend: Backend, spec: BackendSpec, left_s: float) -> Fault | None:
+    def _asking(self, call: Call, route: Route, spec: BackendSpec) -> Callable[[float], Awaitable[None]]:
+        """What asks a backend, given how many seconds that may take. Raises ApiError 400 where its API cannot say the
+        request.
+        """
+        if not spec.url:
+            return partial(self._ask_here, call, as_chat(call.request).named(spec.model))
+        out = outgoing(call.request, spec, self.secrets.of(spec), int(time()))
+        return partial(self._ask, call, route, spec, out)
+
+    async def _try(
+        self, call: Call, route: Route, backend: Backend, spec: BackendSpec, ask: Callable[[], Awaitable[None]]
+    ) -> Fault | None:
         """None where it was answered; else what went wrong, which the backend's health has taken in. Raises Short where
         the backend may not be used so much.
         """
@@ -147,10 +187,7 @@ class RouteDelivery:
             return Fault(Failure.UNREACHED, model_unavailable(spec.name, "it is left alone for now"))
         call.backend, call.price = spec.name, spec.price or FREE
         try:
-            if spec.url:
-                await self._ask(call, route, spec, left_s)
-            else:
-                await self._ask_here(call, spec)
+            await ask()
         except Failed as failed:
             fault, now = failed.fault, monotonic()
             waited = 1000 * (now - began) if fault.failure is Failure.SILENT else None
@@ -167,36 +204,34 @@ class RouteDelivery:
         backend.answered(period, monotonic(), 1000 * (monotonic() - began))
         return None
 
-    async def _ask(self, call: Call, route: Route, spec: BackendSpec, left_s: float) -> None:
-        if reason := self._secrets.why_not(spec):
+    async def _ask(self, call: Call, route: Route, spec: BackendSpec, out: Outgoing, left_s: float) -> None:
+        if reason := self.secrets.why_not(spec):
             raise Failed(Fault(Failure.FAILED, model_unavailable(spec.name, reason), 401))
-        out = outgoing(call.request, spec, self._secrets.of(spec), int(time()))
-        if isinstance(call.answer, SurfaceAnswer):
-            call.answer.expect(call.request, native=out.native)
+        if call.to_backend is not None:
+            out = replace(out, headers=tuple(call.to_backend(out.headers)))
         if call.trace:
             out = replace(out, headers=out.headers + call.trace)
+        call.answer.expect(call.asked, native=out.native)
         headers = [(b"x-biplane-backend", spec.name.encode())]
         if call.attempts:
             headers.append(_told(call.attempts))
-        pool = self._pools.setdefault((spec.place, route.pool_size), asyncio.Semaphore(route.pool_size))
+        at = spec.place, route.pool_size
+        pool = self._pools.get(at) or self._pools.setdefault(at, Pool(Admission(route.pool_size, MOST_WAITING)))
         try:
-            async with asyncio.timeout(min(route.timeout_s, left_s)):
-                await pool.acquire()
-        except TimeoutError:
-            error = model_unavailable(spec.name, f"all {route.pool_size} connections to it are in use")
-            raise Failed(Fault(Failure.FAILED, error, 429)) from None
-        try:
-            await attempt(self._wires, spec, out, call.answer, call.taken, headers, route.timeout_s, left_s)
-        finally:
-            pool.release()
+            async with pool.turn(call.key.priority, 0, min(route.timeout_s, left_s)):
+                await attempt(self._wires, spec, out, call.answer, call.taken, headers, route.timeout_s, left_s)
+        except Full:
+            reason = f"all {route.pool_size} connections to it are in use"
+            fault = Fault(Failure.UNREACHED, model_unavailable(spec.name, reason), unasked=reason)
+            raise Failed(fault) from None
 
-    async def _ask_here(self, call: Call, spec: BackendSpec) -> None:
-        if isinstance(call.answer, SurfaceAnswer):
-            call.answer.expect(call.request, native=False)
+    async def _ask_here(self, call: Call, request: Request, left_s: float) -> None:
+        call.answer.expect(call.asked, native=False)
         try:
-            await self._here.deliver(replace(call, request=as_chat(call.request).named(spec.model)))
+            await self._here.deliver(replace(call, request=request), left_s)
         except ApiError as error:
-            raise Failed(Fault(error.failure or Failure.FAILED, error, error.status)) from None
+            delivered = call.answer.started
+            raise Failed(Fault(error.failure or Failure.FAILED, error, error.status, delivered=delivered)) from None
 
 
 def _told(attempts: list[str]) -> tuple[bytes, bytes]:

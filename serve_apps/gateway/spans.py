@@ -89,9 +89,9 @@ class Spans:
         """What goes on from here is a child of the request's span, which is one of what the client says."""
         headers = call.scope["headers"]
         said = {name.decode(): value.decode("latin-1") for name, value in headers if name in _CARRIED}
-        operation = OPERATIONS.get(call.request.path, "chat")
+        operation = OPERATIONS.get(call.asked.path, "chat")
         call.span = self._tracer.start_span(
-            f"{operation} {call.asked[:LONGEST_NAME]}", self._propagator.extract(said), self._kind
+            f"{operation} {call.asked.model[:LONGEST_NAME]}", self._propagator.extract(said), self._kind
         )
         told: dict[str, str] = {}
         self._propagator.inject(told, self._in_context(call.span))
@@ -123,7 +123,7 @@ def attributes_of(record: Record) -> dict[str, Any]:
         "biplane.organization": record.organization,
         "biplane.outcome": record.outcome.value,
     }
-    if backend:
+    if backend and not record.hit:
         found["gen_ai.provider.name"] = backend.partition("/")[0] if record.route else SERVED_HERE
         found["gen_ai.response.model"] = model_of(backend)
         found["biplane.backend"] = backend

@@ -91,6 +91,10 @@ class Bank:
         self._away = False
         self._wanted = asyncio.Event()
 
+    def __len__(self) -> int:
+        """Accounts of which something is held or remembered."""
+        return len(self._purses)
+
     def used(self, who: Usage, counts: Counts) -> None:
         """Told to the ledger with the next report."""
         if (sums := self._usage.get(who)) is None:
@@ -139,7 +143,8 @@ class Bank:
         turned = 0.0
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), PERIOD_SECONDS)
+                async with asyncio.timeout(PERIOD_SECONDS):  # wait_for loses a cancellation at times
+                    await self._wanted.wait()
             now = time.monotonic()
             if now - turned >= PERIOD_SECONDS:
                 turned = now
@@ -154,10 +159,12 @@ class Bank:
             async with asyncio.timeout(AWAY_SECONDS):
                 if self._untold is not None:
                     self._hear(await asyncio.to_thread(self._door, self._untold[0]))
+                self._be_away()  # those who still wait are not asked for
+                now = time.monotonic()
                 for purse in self._purses.values():
-                    purse.give_back()
+                    purse.make_tight(now)  # and none is held for those to come
                     self._touched.add(purse)
-                if (report := self._prepare(time.monotonic())) is not None:
+                if (report := self._prepare(now)) is not None:
                     await asyncio.to_thread(self._door, report)
 
     def _short(self, charge: Charge, now: float) -> Short | None:

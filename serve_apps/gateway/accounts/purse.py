@@ -171,7 +171,7 @@ class Purse:
         """What the ledger has to hear, once: whoever asks sends it until it is heard."""
         self._expire(now)
         if now - self.last > IDLE_SECONDS:
-            self.give_back()
+            self._give_back()
         settled = [Settled(self.account, self.window, slot, *sums) for slot, sums in self._settled.items()]
         took = Took(self.account, self.window, self._took) if self._took else None
         self._settled.clear()
@@ -199,16 +199,9 @@ class Purse:
         return Ask(self.account, self.window, self.capacity, missing, least, max(0, ahead))
 
     def make_tight(self, now: float) -> None:
-        """Somebody else wants what is held."""
+        """Somebody else wants what is held: all of it goes back with the next `tell`."""
         self._tight_until = now + TIGHT_SECONDS
-        self.give_back()
-
-    def give_back(self) -> None:
-        """All that is held goes back with the next `tell`."""
-        for lot in self._lots:
-            self._note(lot.slot, 0, lot.units)
-        self._lots.clear()
-        self.units = 0
+        self._give_back()
 
     def idle(self, now: float) -> bool:
         """Whether there is nothing to remember."""
@@ -224,6 +217,12 @@ class Purse:
 
     def _keeps(self, now: float) -> bool:
         return self._pace >= LEAST_PACE and now >= self._tight_until
+
+    def _give_back(self) -> None:
+        for lot in self._lots:
+            self._note(lot.slot, 0, lot.units)
+        self._lots.clear()
+        self.units = 0
 
     def _put(self, slot: int, units: int, until: float) -> None:
         self.units += units

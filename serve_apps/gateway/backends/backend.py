@@ -5,6 +5,7 @@ Kept in memory, and from one configuration to the next, whatever routes name it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from control.specs.trigger import STATUSES, WINDOW_SECONDS, Trigger
@@ -23,7 +24,7 @@ class Backend:
     """`name` is what reasons and headers call it: its provider, or more where a provider has several. `now` is in
     seconds on a clock that does not go back; `jitter` is from 0 to 1, drawn anew. `triggers` may be replaced.
     Of two that are sick, the one with the lesser `badness` is better: by status, then by errors, then by how long half
-    of its answers take at most.
+    of its answers take at most. `heard_at` is when a request or probe told how it is last, -inf before.
 
     Each request that is sent is a `begin` and, with the period that gave, one of `answered`, `failed` and `left`.
     """
@@ -34,6 +35,7 @@ class Backend:
         "_stands",
         "badness",
         "health",
+        "heard_at",
         "model",
         "name",
         "provider",
@@ -49,6 +51,7 @@ class Backend:
         self.window = Window()
         self.health = Health()
         self.badness = (0, 0.0, 0.0)
+        self.heard_at = -math.inf
         self._stands: dict[Trigger, Stand] = {}
         self._sick = ""
         self._judged_until = 0.0
@@ -80,6 +83,7 @@ class Backend:
 
     def answered(self, period: int, now: float, latency_ms: float) -> None:
         """A request had its whole answer, `latency_ms` after it was sent."""
+        self.heard_at = now
         self.window.record(now, False, latency_ms)
         health = self.health
         if health.failures or health.missed or health.state is not State.HEALTHY:
@@ -91,6 +95,7 @@ class Backend:
         if meaning is Meaning.BUSY:
             health = health.busy(now + fault.closed_s)
         if meaning.ill:
+            self.heard_at = now
             self.window.record(now, True, latency_ms)
         self._turn(health.ended(period, Ended.FAILED if meaning.ill else Ended.UNJUDGED, now, jitter, fault.words))
 
@@ -100,6 +105,7 @@ class Backend:
 
     def probed(self, why: str | None, now: float, jitter: float) -> None:
         """An active probe was answered, or failed for the reason `why`."""
+        self.heard_at = now
         self._turn(self.health.at(now).probed(why, now, jitter))
 
     def _turn(self, health: Health) -> None:

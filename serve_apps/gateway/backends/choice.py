@@ -80,6 +80,11 @@ class Chooser:
         self._takers = [one for one in places if one.share > 0]
         self._turns = Turns(self._takers)
 
+    @property
+    def backends(self) -> list[Backend]:
+        """Those that may be asked: who has no weight and is not in the chain is not."""
+        return [place.backend for place in self._places]
+
     def go_on(self, before: Chooser) -> None:
         """Takes over the turns of the last configuration's, where the backends and their shares are the same."""
         if [(one.backend, one.share) for one in self._places] == [(one.backend, one.share) for one in before._places]:

@@ -16,6 +16,7 @@ MOST_BUSY_SECONDS = 3600.0
 class Meaning(Enum):
     REQUEST = "the request is at fault: every backend would refuse it, or none should be asked again"
     BUSY = "the backend is well and has too much to do"
+    UNASKED = "the backend was not asked: that says nothing of it, and another one may answer"
     DENIED = (
         "the backend does not take our key, our money or its model's name: others may, itself not before a person acts"
     )
@@ -28,7 +29,7 @@ class Meaning(Enum):
         match self:
             case Meaning.DENIED | Meaning.PASSING | Meaning.SILENT:
                 return True
-            case Meaning.REQUEST | Meaning.BUSY:
+            case Meaning.REQUEST | Meaning.BUSY | Meaning.UNASKED:
                 return False
 
 
@@ -38,7 +39,8 @@ class Fault:
 
     `error` is what the client is told if this is the last word. `status` is the backend's own HTTP status, None where
     none came. `retry_after_s` is its `Retry-After` in seconds from now. `refused`: it refused the content by its
-    policy, whatever the status. `delivered`: the client had some of the answer by then.
+    policy, whatever the status. `delivered`: the client had some of the answer by then. `unasked` is why nothing was
+    sent to it, empty where something was.
     """
 
     failure: Failure
@@ -47,9 +49,12 @@ class Fault:
     retry_after_s: float | None = None
     refused: bool = False
     delivered: bool = False
+    unasked: str = ""
 
     @property
     def meaning(self) -> Meaning:
+        if self.unasked:
+            return Meaning.UNASKED
         if self.refused:
             return Meaning.REQUEST
         match self.failure, self.status:
@@ -76,4 +81,6 @@ class Fault:
 
     @property
     def words(self) -> str:
+        if self.unasked:
+            return f"not asked: {self.unasked}"
         return self.failure.name.lower() if self.status is None else f"answered {self.status}"

@@ -41,6 +41,13 @@ class Outgoing:
     usage: Callable[[Any], Usage] = Usage.of_chat
 
 
+def credentials(spec: BackendSpec, key: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers with a provider's `key`, empty for none."""
+    if spec.dialect == "anthropic":
+        return (b"x-api-key", key.encode()), (b"anthropic-version", ANTHROPIC_VERSION)
+    return ((b"authorization", b"Bearer " + key.encode()),) if key else ()
+
+
 def outgoing(request: Request, spec: BackendSpec, key: str, created: int) -> Outgoing:
     """`key` is the provider's, empty for none; answers are said to be `created` then, in seconds since 1970.
 
@@ -48,7 +55,7 @@ def outgoing(request: Request, spec: BackendSpec, key: str, created: int) -> Out
     """
     if spec.dialect == "anthropic":
         return _to_anthropic(request, spec, key, created)
-    headers = ((b"authorization", b"Bearer " + key.encode()),) if key else ()
+    headers = credentials(spec, key)
     chat = as_chat(request).counted()
     document = without_extensions(chat.document) if chat.path == CHAT else chat.document
     body = json.dumps({**document, "model": spec.model}).encode()
@@ -56,7 +63,7 @@ def outgoing(request: Request, spec: BackendSpec, key: str, created: int) -> Out
 
 
 def _to_anthropic(request: Request, spec: BackendSpec, key: str, created: int) -> Outgoing:
-    headers = ((b"x-api-key", key.encode()), (b"anthropic-version", ANTHROPIC_VERSION))
+    headers = credentials(spec, key)
     if request.path == MESSAGES:
         body = json.dumps({**request.document, "model": spec.model}).encode()
         return Outgoing(MESSAGES, body, headers, NativeRelay, native=True, usage=Usage.of_anthropic)

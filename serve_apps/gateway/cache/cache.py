@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -56,6 +57,7 @@ class Cache:
         self._hand: OrderedDict[bytes, tuple[Found, float]] = OrderedDict()
         self._hand_bytes = 0
         self._asking = 0
+        self._threads = ThreadPoolExecutor(2 * MOST_ASKING, "cache")  # none that anything else waits for
         self._away_until = 0.0
         self._keeping: set[asyncio.Task[None]] = set()
 
@@ -107,21 +109,27 @@ class Cache:
             self.figures.away += 1
             return None
         self._asking += 1
+        asking = asyncio.get_running_loop().run_in_executor(self._threads, self._find, ask, WAIT_SECONDS)
+        asking.add_done_callback(self._asked)
         try:
-            found = await asyncio.to_thread(self._find, ask, WAIT_SECONDS)
+            async with asyncio.timeout(WAIT_SECONDS):
+                found = await asyncio.shield(asking)  # the thread cannot be stopped: it is counted until it is done
         except Exception:  # whatever the plane's cache has, a request goes on without it
             self._away_until = monotonic() + AWAY_SECONDS
             self.figures.away += 1
             return None
-        finally:
-            self._asking -= 1
         if found is not None and found.kind == "exact":
             self._take(ask, found)
         return found
 
+    def _asked(self, asking: asyncio.Future[Found | None]) -> None:
+        self._asking -= 1
+        if not asking.cancelled():
+            asking.exception()  # looked at, whoever waits for it still
+
     async def _hand_on(self, ask: Ask, body: bytes, cost: int) -> None:
         try:
-            await asyncio.to_thread(self._keep, ask, body, cost)
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._keep, ask, body, cost)
         except Exception:  # as above: the answer is at hand here, and asked for again elsewhere
             self._away_until = monotonic() + AWAY_SECONDS
 

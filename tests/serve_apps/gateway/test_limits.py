@@ -48,7 +48,7 @@ async def set_up(it: World, url: str, *limits: dict[str, Any], **changes: Any) -
 
 
 async def stream(it: World, **changes: Any) -> str:
-    body = chat_body(model="gpt", stream=True, **changes)
+    body = chat_body(**{"model": "gpt", "stream": True, **changes})
     async with it.client.post(CHAT, json=body, headers={"Authorization": f"Bearer {KEY}"}) as response:
         assert response.status == 200
         return (await response.read()).decode()

@@ -110,22 +110,18 @@ def test_a_retry_after_is_handed_to_the_client() -> None:
     run(story())
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="route_delivery words a full pool as if the backend had answered 429"
-)
 def test_a_full_pool_is_told_as_that_and_not_as_an_answer_of_the_backend() -> None:
     async def story() -> None:
         async with gateway() as it, scripted(says(then_hang=True)) as one:
             await publish(it, route(CHAT, "any", at(OPENAI, one), timeout_s=0.1, retries=0))
             answers = await asyncio.gather(*(ask(it, CHAT, False) for _ in range(3)))
-            assert not any("answered 429" in headers["x-biplane-attempts"] for *_, headers in answers)
+            told = sorted((status, headers["x-biplane-attempts"]) for status, _, headers in answers)
+            full = (503, "openai/openai-model not asked: all 1 connections to it are in use")
+            assert told == [full, full, (504, "openai/openai-model silent")]
 
     run(story())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="route_delivery refuses what one backend's API cannot say, unasked of the others"
-)
 def test_a_request_that_one_backend_s_api_cannot_say_is_answered_by_another_one() -> None:
     async def story() -> None:
         embedded = {"object": "list", "data": [], "model": "m", "usage": {"prompt_tokens": 1, "total_tokens": 1}}
@@ -137,6 +133,26 @@ def test_a_request_that_one_backend_s_api_cannot_say_is_answered_by_another_one(
             await publish(it, route(EMBEDDINGS, "any", at(ANTHROPIC, one), {**at(OPENAI, two), "weight": 0}))
             async with it.client.post(EMBEDDINGS, json={"model": "any", "input": "hi"}) as answer:
                 assert answer.status == 200
+                passed = "anthropic/anthropic-model cannot say it: anthropic has no embeddings."
+                assert answer.headers["x-biplane-attempts"] == passed
+            await publish(it, route(EMBEDDINGS, "any", at(ANTHROPIC, one)))
+            async with it.client.post(EMBEDDINGS, json={"model": "any", "input": "hi"}) as answer:
+                assert (answer.status, (await answer.json())["error"]["code"]) == (400, "unsupported")
+            assert one.asked == 0
+
+    run(story())
+
+
+def test_a_request_that_the_only_backend_cannot_say_that_is_well_is_no_fault_of_the_client_s() -> None:
+    async def story() -> None:
+        async with gateway() as it, scripted(well(ANTHROPIC)) as one, scripted(FAILING) as two:
+            failing = {**at(OPENAI, two), "weight": 0}
+            await publish(it, route(EMBEDDINGS, "any", at(ANTHROPIC, one), failing))
+            told = ""
+            while "breaker open" not in told:
+                async with it.client.post(EMBEDDINGS, json={"model": "any", "input": "hi"}) as answer:
+                    assert answer.status == 503
+                    told = answer.headers["x-biplane-attempts"]
 
     run(story())
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import math
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,7 +23,10 @@ from control.gateway.ledger.book import Book
 from control.route_traffic import RouteTraffic
 from control.traffic import Traffic, parse
 from serve_apps.gateway.app import Doors, Gateway
+from serve_apps.gateway.cache.found import Found
+from serve_apps.gateway.cache.scope import Ask
 from serve_apps.gateway.keys import Stamp, StoredKey
+from serve_apps.gateway.probes import Probing
 from serve_apps.gateway.proxy import Timeouts
 from serve_apps.gateway.spans import Spans
 
@@ -32,6 +36,8 @@ CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/
 MESSAGES = "/v1/messages"
 PERIOD_SECONDS = 0.02
 STALE_SECONDS = 0.2
+UNPROBED = Probing(math.inf, math.inf)
+"""For tests that count what a backend is asked."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -101,9 +107,11 @@ class Published:
     _heard: dict[str, float] = field(default_factory=dict)
     book: Book = field(default_factory=Book)
     reports: list[Report] = field(default_factory=list)
+    kept: dict[bytes, Found] = field(default_factory=dict)
 
     def doors(self) -> Doors:
-        return Doors(self.read, self.read_keys, self.read_engines, self.report, self.wake, self.render, self.lend)
+        store = (self.read, self.read_keys, self.read_engines, self.report, self.wake, self.render)
+        return Doors(*store, self.lend, self.find, self.keep)
 
     def report(self, replica: str, body: dict[str, Any]) -> None:
         self._require()
@@ -145,6 +153,14 @@ class Published:
         self._require()
         self.reports.append(report)
         return self.book.take(report, time.time())
+
+    def find(self, ask: Ask, seconds: float) -> Found | None:
+        self._require()
+        return self.kept.get(ask.key)
+
+    def keep(self, ask: Ask, body: bytes, cost: int) -> None:
+        self._require()
+        self.kept[ask.key] = Found(body, "exact", 0.0, ask.policy.ttl_s, cost)
 
     def _require(self) -> None:
         if self.broken:
@@ -236,11 +252,12 @@ async def world(
     handler: Handler,
     timeouts: Timeouts | None = None,
     first_table: bool = True,
+    probing: Probing = UNPROBED,
     logs: Path | None = None,
     spans: Spans | None = None,
 ) -> AsyncIterator[World]:
     """A gateway in front of one engine; the client carries a good key."""
-    async with engine_of(handler) as engine, gateway_of(engine, timeouts, first_table, logs, spans) as it:
+    async with engine_of(handler) as engine, gateway_of(engine, timeouts, first_table, probing, logs, spans) as it:
         yield it
 
 
@@ -271,12 +288,13 @@ async def gateway_of(
     engine: Engine,
     timeouts: Timeouts | None,
     first_table: bool,
+    probing: Probing = UNPROBED,
     logs: Path | None = None,
     spans: Spans | None = None,
 ) -> AsyncIterator[World]:
     published = Published(table(engine.url) if first_table else None)
     published.put_key("admin", KEY)
-    gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, PERIOD_SECONDS, STALE_SECONDS, logs, spans)
+    gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, PERIOD_SECONDS, STALE_SECONDS, probing, logs, spans)
     port = free_port()
     server = QuickServer(uvicorn.Config(gateway, "127.0.0.1", port, log_level="critical"))
     serving = asyncio.create_task(server.serve())

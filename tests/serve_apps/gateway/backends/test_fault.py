@@ -58,6 +58,7 @@ def test_what_does_not_answer_is_judged_by_how_it_does_not() -> None:
     assert Fault(Failure.UNREACHED, ERROR).meaning is Meaning.PASSING
     assert Fault(Failure.BROKEN, ERROR, 200).meaning is Meaning.PASSING
     assert Fault(Failure.SILENT, ERROR).meaning is Meaning.SILENT
+    assert Fault(Failure.UNREACHED, ERROR, unasked="its pool is full").meaning is Meaning.UNASKED
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 500])
