@@ -45,8 +45,8 @@ class Recorder:
             self._spans.begin(call)
 
     def end(self, call: Call, answer: Answer, error: BaseException | None) -> None:
-        """A request ended, by `error` if there is one; `answer` is what the client has of it. It takes microseconds, and
-        cannot fail.
+        """A request ended, by `error` if there is one; `answer` is what the client has of it. It takes microseconds,
+        and cannot fail.
         """
         record = record_of(call, answer, error, monotonic(), time())
         self._figures.count(record)
