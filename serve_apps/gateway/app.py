@@ -189,6 +189,7 @@ class Gateway:
         try:
             await self._dispatch(scope, receive, answer)
         except errors.ApiError as error:
+            self._recorder.error(error)
             await answer.error(error)
         except ClientGone:
             return

@@ -11,6 +11,7 @@ from control.route_traffic import Standing
 from serve_apps.gateway.access_log import AccessLog
 from serve_apps.gateway.answer import Answer
 from serve_apps.gateway.call import Call
+from serve_apps.gateway.errors import ApiError
 from serve_apps.gateway.record import record_of
 from serve_apps.gateway.route_figures import RouteFigures
 from serve_apps.gateway.spans import Spans
@@ -54,6 +55,10 @@ class Recorder:
             self._log.write(record)
         if self._spans:
             self._spans.end(call, record)
+
+    def error(self, error: ApiError) -> None:
+        """An error was answered, whatever became known of the request before."""
+        self._figures.error(error.code)
 
     def body(self) -> dict[str, Any]:
         """What the replica's heartbeat says of its requests."""

@@ -28,7 +28,7 @@ def gateway() -> Gateway:
 
 def saying(*each: Standing) -> Reading:
     """Of so many replicas, each with one standing."""
-    bodies = [{**traffic.document({}), **document({}, {}, (one,))} for one in each]
+    bodies = [{**traffic.document({}), **document({}, {}, (one,), {})} for one in each]
     return reading_of((), [Heartbeat(f"{traffic.BEAT_PREFIX}g{n}", NOW, body) for n, body in enumerate(bodies)], NOW)
 
 

@@ -43,6 +43,7 @@ def plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plane:
                 {Share(*PAIR, "lab"): counts, Share("chat", "", "lab"): Counts(rate_limited=served)},
                 {PAIR: times, Pair("chat", ""): Traffic(3 * served)},
                 (Standing(*PAIR, "healthy", ""), stand),
+                {},
             )
             body = {**traffic.document({}), **routes}
             plane.store.beat(f"{traffic.BEAT_PREFIX}{replica}", body, now=began + 3.0 * served)
