@@ -26,14 +26,11 @@ class Answer:
         self.status = 0
         self.first_at: float | None = None
         self.sent = 0
+        self.request_id = request_id.decode("latin-1")
         self.always: list[tuple[bytes, bytes]] = []
         self._send = send
         self._head_only = head_only
         self._id = (REQUEST_ID, request_id)
-
-    @property
-    def request_id(self) -> str:
-        return self._id[1].decode("latin-1")
 
     def expect(self, request: Request, *, native: bool) -> None:
         """What is answered, where that is to be told in another API than it is given: as a chat's or `native`."""

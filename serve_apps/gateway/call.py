@@ -60,12 +60,10 @@ class Call:
         """
         return self.backend or (self.asked.model if self.asked.model in self.table.models else "")
 
-    @property
     def took(self) -> Usage:
+        """The tokens that are accounted for it so far."""
         return self.taken.read(len(self.request.raw))
 
-    @property
-    def cost(self) -> int:
-        """Nano-dollars."""
-        took = self.took
+    def cost(self, took: Usage) -> int:
+        """In nano-dollars."""
         return cost(self.price, took.prompt, took.cached, took.cache_written, took.completion)

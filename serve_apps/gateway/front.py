@@ -48,11 +48,16 @@ class Front:
         if ask is not None:
             call.request = as_chat(call.request)  # kept and told again as one, whichever API it was asked in
         head = partial(filters.to_client, context=context)
-        answer = RouteAnswer(call.answer, head, partial(filters.answering, context), keeps=ask is not None)
-        call.answer = answer
-        if ask is None:
-            return await self._delivery.deliver(call, route)
-        return await self._cached(call, route, answer, ask)
+        client = call.answer
+        call.answer = answer = RouteAnswer(client, head, partial(filters.answering, context), keeps=ask is not None)
+        try:
+            if ask is None:
+                await self._delivery.deliver(call, route)
+            else:
+                await self._cached(call, route, answer, ask)
+        finally:
+            call.answer = client
+        return None
 
     async def _cached(self, call: Call, route: Route, answer: RouteAnswer, ask: Ask) -> None:
         if (found := await self._cache.find(ask)) is not None:
@@ -61,7 +66,7 @@ class Front:
         if not call.taken.cut and (completion := answer.completion()) is not None:
             usage = call.taken.usage
             told = {"usage": usage.for_chat()} if usage is not None else {}
-            self._cache.keep(ask, told | completion, call.cost)
+            self._cache.keep(ask, told | completion, call.cost(call.took()))
         return None
 
     async def _again(self, call: Call, found: Found) -> None:

@@ -53,7 +53,7 @@ def record_of(call: Call, answer: Answer, error: BaseException | None, now: floa
     monotonic clock, `at` the same moment in seconds since 1970.
     """
     status, outcome, code = _ending(call, answer, error)
-    asked, took_s = call.asked, now - call.began
+    asked, usage, took_s = call.asked, call.took(), now - call.began
     streams = asked.document.get("stream") is True
     return Record(
         at - took_s,
@@ -70,8 +70,8 @@ def record_of(call: Call, answer: Answer, error: BaseException | None, now: floa
         outcome,
         code,
         tuple(call.attempts),
-        call.took,
-        call.cost,
+        usage,
+        call.cost(usage),
         call.hit,
         call.saved,
         len(asked.raw),

@@ -80,19 +80,19 @@ class Teller:
 
     def pay(self, call: Call, reserved: Reservation) -> None:
         """What the request took so far is spent of what was set aside for it; the rest is free again."""
-        took = call.took
-        reserved.settle({"requests": 1, "tokens": took.prompt + took.completion, "cost": call.cost})
+        took = call.took()
+        reserved.settle({"requests": 1, "tokens": took.prompt + took.completion, "cost": call.cost(took)})
 
     def close(self, call: Call, *, whole: bool) -> None:
         """The request ended; `whole` is whether with a whole answer."""
+        took = call.took()
         if call.reserved:
             self.pay(call, call.reserved)
-        took = call.took
         day = time.strftime("%Y-%m-%d", time.gmtime())
         route = call.route.name if call.route else ""
         who = Usage(day, call.key.name, call.key.organization, route, call.answerer)
-        counts = Counts(1, not whole, bool(call.hit), took.prompt, took.cached, took.completion, call.cost, call.saved)
-        self._bank.used(who, counts)
+        tokens = took.prompt, took.cached, took.completion
+        self._bank.used(who, Counts(1, not whole, bool(call.hit), *tokens, call.cost(took), call.saved))
 
     def _accounts(self, call: Call) -> tuple[Account, ...]:
         table, gateway = call.table, call.route.gateway if call.route else None
