@@ -18,6 +18,7 @@ from control.traffic import Traffic
 
 MOST_PAIRS = 64
 MOST_SHARES = 512
+MOST_CODES = 64
 OTHER = "other"
 
 
@@ -87,12 +88,14 @@ class Standing(NamedTuple):
 @dataclass(frozen=True)
 class RouteTraffic:
     """`times` has of each pair its requests and errors (5xx and broken answers), the times from a request's arrival to
-    the first content of a stream, and to the end of an answer that came whole.
+    the first content of a stream, and to the end of an answer that came whole. `errors` are all that were answered, by
+    their code: also to requests of which nothing else is counted, as their key or body was no good.
     """
 
     shares: Mapping[Share, Counts]
     times: Mapping[Pair, Traffic]
     standings: tuple[Standing, ...]
+    errors: Mapping[str, int]
 
 
 def model_of(backend: str) -> str:
@@ -113,18 +116,23 @@ def parse(body: Mapping[str, Any]) -> RouteTraffic:
             for route, backend, organization, told in body.get("shares", ())
         }
         standings = tuple(Standing(*map(str, told)) for told in body.get("backends", ()))
+        errors = {str(code): int(count) for code, count in body.get("errors", {}).items()}
     except (TypeError, AttributeError, ValueError) as error:
-        reason = f"expected routes, shares and backends; found {type(error).__name__}: {error}"
+        reason = f"expected routes, shares, backends and errors; found {type(error).__name__}: {error}"
         raise ValueError(f"this is no gateway replica's traffic by routes: {reason}") from None
-    return RouteTraffic(shares, times, standings)
+    return RouteTraffic(shares, times, standings, errors)
 
 
 def document(
-    shares: Mapping[Share, Counts], times: Mapping[Pair, Traffic], standings: Iterable[Standing]
+    shares: Mapping[Share, Counts],
+    times: Mapping[Pair, Traffic],
+    standings: Iterable[Standing],
+    errors: Mapping[str, int],
 ) -> dict[str, Any]:
     """The part of the body of a replica's heartbeat that `parse` reads. Names of routes have no spaces."""
     return {
         "routes": traffic.document({" ".join(pair): one for pair, one in times.items()})["apps"],
         "shares": [[*share, {n: count for n, count in asdict(one).items() if count}] for share, one in shares.items()],
         "backends": [list(one) for one in standings],
+        "errors": dict(errors),
     }

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from control.accounts import Account, Window, accounts_of_backend, accounts_of_key, accounts_of_member
 from control.gateway.ledger.book import Line, Place
-from control.price import nano_dollars
+from control.price import nano_dollars, show_dollars
 from control.specs.api_key import ApiKey
 from control.specs.gateway import Gateway
+
+
+class Holder(NamedTuple):
+    """Whose a limit is: of a `key`, an `organization`, or a `backend` of a `route`."""
+
+    kind: Literal["key", "organization", "backend"]
+    name: str
+    route: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} on route {self.route}" if self.route else f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -20,7 +32,7 @@ class Budget:
     come. It is as if it had never been used at `full_at`, in seconds since 1970.
     """
 
-    whose: str
+    whose: Holder
     gateway: str
     account: Account
     spent: int
@@ -30,6 +42,14 @@ class Budget:
     @property
     def left(self) -> int:
         return max(0, self.account.capacity - self.spent - self.reserved)
+
+    @property
+    def unit(self) -> str:
+        """What is counted, and over which time."""
+        return f"{self.account.what}/{'min' if self.account.window is Window.MINUTE else 'day'}"
+
+    def shown(self, units: int) -> str:
+        return show_dollars(units) if self.account.what == "cost" else str(units)
 
 
 @dataclass
@@ -58,25 +78,25 @@ def budgets_of(
         most = limits.requests_per_minute, limits.tokens_per_minute, _nano(limits.cost_per_day)
         for account in accounts_of_key(name, *most):
             if (account.name, account.window) in used or key.standing(now) == "valid":
-                found.append(_budget(f"key {name}", "", account, used, now))
+                found.append(_budget(Holder("key", name), "", account, used, now))
     return tuple(found)
 
 
-def _of_backends(gateway: Gateway) -> Iterator[tuple[str, Account]]:
+def _of_backends(gateway: Gateway) -> Iterator[tuple[Holder, Account]]:
     for route in gateway.routes:
         for backend in route.backends:
             limits = backend.max_tokens_per_min, _nano(backend.cost_budget_daily)
             for account in accounts_of_backend(gateway.name, route.name, backend.name, *limits):
-                yield f"{backend.name} on route {route.name}", account
+                yield Holder("backend", backend.name, route.name), account
 
 
-def _of_members(gateway: Gateway, keys: Mapping[str, ApiKey]) -> Iterator[tuple[str, Account]]:
+def _of_members(gateway: Gateway, keys: Mapping[str, ApiKey]) -> Iterator[tuple[Holder, Account]]:
     members = {"api_key": sorted(keys), "organization": sorted({key.organization for key in keys.values()})}
     for limit in gateway.rate_limits:
         for who in members[limit.key]:
             most = limit.requests_per_minute, limit.tokens_per_minute, _nano(limit.cost_per_day)
             for account in accounts_of_member(gateway.name, limit.key, who, *most):
-                yield f"{'key' if limit.key == 'api_key' else limit.key} {who}", account
+                yield Holder("key" if limit.key == "api_key" else limit.key, who), account
 
 
 def _used(lines: Iterable[tuple[Place, Line]]) -> dict[tuple[str, Window], _Used]:
@@ -90,7 +110,9 @@ def _used(lines: Iterable[tuple[Place, Line]]) -> dict[tuple[str, Window], _Used
     return found
 
 
-def _budget(whose: str, gateway: str, account: Account, used: Mapping[tuple[str, Window], _Used], now: float) -> Budget:
+def _budget(
+    whose: Holder, gateway: str, account: Account, used: Mapping[tuple[str, Window], _Used], now: float
+) -> Budget:
     one = used.get((account.name, account.window), _Used())
     return Budget(whose, gateway, account, one.spent, one.reserved, max(now, one.full_at))
 

@@ -82,6 +82,18 @@ TIMES: Section[Traffic] = Section(
         ),
     ),
 )
+ERRORS: Section[int] = Section(
+    SOURCE,
+    ("gateway", "code"),
+    subjects.errors,
+    (
+        counter(
+            "biplane_gateway_errors_total",
+            "Errors that were answered, also to requests whose key or body was no good, or for which was no room.",
+            float,
+        ),
+    ),
+)
 STATES: Section[float] = Section(
     SOURCE,
     (*PAIR, "gateway", "state"),
@@ -107,4 +119,4 @@ STANDINGS: Section[Standing] = Section(
     ),
 )
 
-ROUTE_SECTIONS: tuple[Section[Any], ...] = (OUTCOMES, SHARES, HITS, TIMES, STATES, STANDINGS)
+ROUTE_SECTIONS: tuple[Section[Any], ...] = (OUTCOMES, SHARES, HITS, TIMES, ERRORS, STATES, STANDINGS)

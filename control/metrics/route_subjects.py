@@ -43,6 +43,13 @@ def pairs(reading: Reading) -> Iterator[tuple[Labels, Traffic]]:
             yield (route, backend, model_of(backend), gateway_id), times
 
 
+def errors(reading: Reading) -> Iterator[tuple[Labels, int]]:
+    """By gateway replica and code."""
+    for gateway_id, gateway in reading.gateways.items():
+        for code, count in gateway.routes.errors.items():
+            yield (gateway_id, code), count
+
+
 def standings(reading: Reading) -> Iterator[tuple[Labels, Standing]]:
     """By `PAIR` and gateway replica."""
     for gateway_id, gateway in reading.gateways.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from control.scheduler.discipline import Discipline
 from control.specs.document import Document
 from control.specs.load import load_file
 from control.specs.problem import SpecError
+from control.spending import explained
 from scripts.cli import models, show
 from scripts.cli.cluster import declared_cluster
 from scripts.cli.gpus import occupancy as show_gpus
@@ -209,7 +211,7 @@ def explain(reference: Reference, json: Json = False) -> None:
     """Why an object waits, runs or was refused. Example: biplane explain workflow/status-codes"""
     with _explained():
         kind, name = _reference(reference)
-        findings = Client().explain(kind, name)
+        findings = explained(Client(), kind, name, time.time())
     show.findings(findings, json=json)
 
 

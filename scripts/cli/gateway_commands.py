@@ -17,10 +17,12 @@ from control.gateway.view import gateways_of
 from control.specs.api_key import Dollars, Grant, KeyLimits, ModelPattern, Priority
 from control.specs.base import Name
 from control.specs.quantity import Seconds
+from scripts.cli import gateway_top
 from scripts.cli import keys as show_keys
 from scripts.cli import spending as show_spending
 from scripts.cli.app import BAD_INPUT, DryRun, Json, _explained, _fail, app
 from scripts.cli.prices import prices as show_prices
+from scripts.cli.top import Once, Watch, watched
 
 gateway = typer.Typer(
     name="gateway",
@@ -187,3 +189,13 @@ def budgets(json: Json = False) -> None:
         now = time.time()
         found = spending.budgets(Client(), now)
     show_spending.budgets(found, now, json=json)
+
+
+@gateway.command()
+def top(watch: Watch = 1.0, once: Once = False, json: Json = False) -> None:
+    """What routes and backends do now: rates, cost, latencies, health. Example: biplane gateway top --once
+
+    Times are in milliseconds, of what came in the last seconds; ends with Ctrl-C.
+    """
+    with _explained():
+        watched(watch, gateway_top.told, gateway_top.drawn, once, json)

@@ -11,8 +11,6 @@ from control.gateway.usage import By
 from control.price import NANO, show_dollars
 from scripts.cli.show import emit, out, table
 
-PER = {Window.MINUTE: "min", Window.DAY: "day"}
-
 
 def usage(found: Sequence[tuple[str, Counts]], by: By, *, json: bool) -> None:
     """`found` by name, with a line for all of it."""
@@ -41,10 +39,10 @@ def budgets(found: Iterable[Budget], now: float, *, json: bool) -> None:
         ("WHOSE", "GATEWAY", "WHAT", "CAPACITY", "SPENT", "RESERVED", "LEFT", "FULL AGAIN"),
         (
             (
-                one.whose,
+                str(one.whose),
                 one.gateway or "-",
-                f"{one.account.what}/{PER[one.account.window]}",
-                *(_units(one, units) for units in (one.account.capacity, one.spent, one.reserved, one.left)),
+                one.unit,
+                *(one.shown(units) for units in (one.account.capacity, one.spent, one.reserved, one.left)),
                 _when(one, now),
             )
             for one in found
@@ -66,20 +64,16 @@ def _cells(counts: Counts) -> tuple[str, ...]:
 def _facts(one: Budget) -> dict[str, object]:
     account, unit = one.account, NANO if one.account.what == "cost" else 1
     return {
-        "whose": one.whose,
+        "whose": str(one.whose),
         "gateway": one.gateway or None,
         "what": account.what,
-        "per": PER[account.window],
+        "per": one.unit.partition("/")[2],
         "capacity": account.capacity / unit,
         "spent": one.spent / unit,
         "reserved": one.reserved / unit,
         "left": one.left / unit,
         "full_at": one.full_at,
     }
-
-
-def _units(one: Budget, units: int) -> str:
-    return show_dollars(units) if one.account.what == "cost" else str(units)
 
 
 def _when(one: Budget, now: float) -> str:

@@ -70,11 +70,11 @@ class Column:
     cell: Callable[[Figures, bool], str]
 
 
-def _rate(value: float) -> str:
+def rate(value: float) -> str:
     return f"{value:.0f}" if value >= 100 or value == 0 else f"{value:.1f}"
 
 
-def _ms(value: float | None) -> str:
+def ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 
@@ -83,14 +83,14 @@ def _percent(value: float | None) -> str:
 
 
 COLUMNS = (
-    Column("REQ/S", 0, lambda f, _: _rate(f.requests)),
-    Column("ERR/S", 2, lambda f, _: _rate(f.errors)),
-    Column("TOK/S", 0, lambda f, _: _rate(f.tokens)),
-    Column("TTFT P50", 9, lambda f, _: _ms(f.ttft_p50)),
-    Column("TTFT P99", 1, lambda f, _: _ms(f.ttft_p99)),
-    Column("ITL P50", 10, lambda f, _: _ms(f.itl_p50)),
-    Column("ITL P99", 3, lambda f, _: _ms(f.itl_p99)),
-    Column("LATENCY P99", 7, lambda f, _: _ms(f.latency_p99)),
+    Column("REQ/S", 0, lambda f, _: rate(f.requests)),
+    Column("ERR/S", 2, lambda f, _: rate(f.errors)),
+    Column("TOK/S", 0, lambda f, _: rate(f.tokens)),
+    Column("TTFT P50", 9, lambda f, _: ms(f.ttft_p50)),
+    Column("TTFT P99", 1, lambda f, _: ms(f.ttft_p99)),
+    Column("ITL P50", 10, lambda f, _: ms(f.itl_p50)),
+    Column("ITL P99", 3, lambda f, _: ms(f.itl_p99)),
+    Column("LATENCY P99", 7, lambda f, _: ms(f.latency_p99)),
     Column("RUN/WAIT", 4, lambda f, _: f"{f.running}/{f.waiting}"),
     Column("KV %", 6, lambda f, _: _percent(f.kv_usage)),
     Column("PREFIX %", 8, lambda f, _: _percent(f.prefix_hits)),
@@ -98,34 +98,51 @@ COLUMNS = (
 )
 
 
+Watch = Annotated[float, typer.Option(help="Seconds from one look to the next.", min=0.2, metavar="SECONDS")]
+Once = Annotated[bool, typer.Option("--once", help="Print one table and end, as where there is no terminal.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
 def top(
-    watch: Annotated[float, typer.Option(help="Seconds from one look to the next.", min=0.2, metavar="SECONDS")] = 1.0,
-    once: Annotated[
-        bool, typer.Option("--once", help="Print one table and end, as where there is no terminal.")
-    ] = False,
+    watch: Watch = 1.0,
+    once: Once = False,
     sort: Annotated[Sort, typer.Option(help="By what deployments are ordered.")] = Sort.REQUESTS,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    json: Json = False,
 ) -> None:
     """What deployments and replicas do now: rates, latencies, queues, caches, GPUs. Example: biplane top --sort itl
 
     Times are in milliseconds, of what came in the last seconds; ends with Ctrl-C.
     """
+
+    def tell(before: Reading, after: Reading) -> dict[str, object]:
+        return {"deployments": [asdict(row) for row in ordered(rows(before, after), sort)]}
+
+    watched(watch, tell, lambda before, after: drawn(ordered(rows(before, after), sort), out.width), once, json)
+
+
+def watched(
+    watch: float,
+    tell: Callable[[Reading, Reading], dict[str, object]],
+    draw: Callable[[Reading, Reading], RenderableType],
+    once: bool,
+    json: bool,
+) -> None:
+    """What came between looks at the plane, every `watch` seconds until Ctrl-C; told or drawn only once where that is
+    asked for, and where there is no terminal. Raises NoPlane.
+    """
     client = Client()
     if json or once or not out.is_terminal:
         before = _look(client)
         time.sleep(max(watch, ONCE_SECONDS))
-        found = ordered(rows(before, _look(client)), sort)
-        if json:
-            return emit({"deployments": [asdict(row) for row in found]})
-        out.print(drawn(found, out.width))
-        return None
+        after = _look(client)
+        return emit(tell(before, after)) if json else out.print(draw(before, after))
     looks = deque((_look(client),), maxlen=max(2, 1 + round(WINDOW_SECONDS / watch)))
     with Live(Text("looking"), console=out, auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(watch)
                 looks.append(_look(client))
-                live.update(drawn(ordered(rows(looks[0], looks[-1]), sort), out.width), refresh=True)
+                live.update(draw(looks[0], looks[-1]), refresh=True)
         except KeyboardInterrupt:
             return None
 

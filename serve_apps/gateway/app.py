@@ -56,6 +56,7 @@ from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.routes import Routes
 from serve_apps.gateway.scrape import Scrape
 from serve_apps.gateway.shadow import Mirror
+from serve_apps.gateway.spans import Spans
 from serve_apps.gateway.surface import SURFACES, SurfaceAnswer, as_chat
 from serve_apps.gateway.table import Table, TableHolder
 
@@ -105,6 +106,7 @@ class Gateway:
         stale_s: float = STALE_SECONDS,
         probing: Probing | None = None,
         logs: Path | None = None,
+        spans: Spans | None = None,
     ) -> None:
         """The access log goes into the directory `logs`, where there is one."""
         timeouts = timeouts or Timeouts()
@@ -127,7 +129,7 @@ class Gateway:
         self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s, probing or Probing())
         self._front = Front(self._backends, Cache(doors.find, doors.keep))
         log = AccessLog(logs, self._figures.replica) if logs else None
-        self._recorder = Recorder(self._backends.standings, log)
+        self._recorder = Recorder(self._backends.standings, log, spans)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -188,6 +190,7 @@ class Gateway:
         try:
             await self._dispatch(scope, receive, answer)
         except errors.ApiError as error:
+            self._recorder.error(error)
             await answer.error(error)
         except ClientGone:
             return
@@ -264,13 +267,14 @@ class Gateway:
         route = None if request.model in table.models else self._backends.route(request.path, request.model)
         call = Call(request, request, scope, answer, table, key, route, bound_of(request))
         error: BaseException | None = None
+        self._recorder.begin(call)
         try:
             await self._charged(call)
         except BaseException as raised:
             error = raised
             raise
         finally:
-            self._recorder.end(call, error)
+            self._recorder.end(call, answer, error)
 
     async def _charged(self, call: Call) -> None:
         """What it may take is set aside before, what it took is paid after."""

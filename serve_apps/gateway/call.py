@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
@@ -19,13 +20,17 @@ from serve_apps.gateway.table import Route, Table
 from serve_apps.gateway.taken import Taken
 from serve_apps.gateway.wire import Headers
 
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
 
 @dataclass(slots=True)
 class Call:
     """`asked` is what the client sent. `request` is what becomes of it on the way: `bound` holds for that, too. `route`
     is None for a model that is served here. `backend` is who answered, `price` what that costs, `attempts` what was
-    tried or passed over before. `to_backend` changes the headers of what is sent. A `hit` is exact or semantic, and
-    `saved` so many nano-dollars; it is empty for what was not found in the cache.
+    tried or passed over before. `to_backend` changes the headers of what is sent; where it has a `span`, they have the
+    `trace`, too. A `hit` is exact or semantic, and `saved` so many nano-dollars; it is empty for what was not found in
+    the cache.
     """
 
     asked: Request
@@ -43,14 +48,17 @@ class Call:
     attempts: list[str] = field(default_factory=list)
     reserved: Reservation | None = None
     to_backend: Callable[[Iterable[tuple[bytes, bytes]]], Headers] | None = None
+    span: Span | None = None
+    trace: tuple[tuple[bytes, bytes], ...] = ()
     hit: str = ""
     saved: int = 0
 
     @property
     def answerer(self) -> str:
         """The backend, or the model where it is served here; empty where nobody was asked. It is never a name that only
-        the client made up."""
-        return self.backend or (self.request.model if self.request.model in self.table.models else "")
+        the client made up.
+        """
+        return self.backend or (self.asked.model if self.asked.model in self.table.models else "")
 
     def took(self) -> Usage:
         """The tokens that are accounted for it so far."""

@@ -3,6 +3,7 @@
 Each replica answers on its own HTTP server, and those of a node share one port.
 """
 
+import os
 import pkgutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ray import serve
 from ray.serve.deployment import Application
 
 from serve_apps.gateway.app import Doors, Gateway
+from serve_apps.gateway.spans import spans_of
 from serve_apps.http_server import ReplicaServer
 from serve_apps.internal_key import read_internal_key
 
@@ -35,7 +37,7 @@ class GatewayReplica:
         paths = {name: args.get(name, usual) for name, usual in DEFAULT_DOORS.items()}
         doors = Doors(**{name: pkgutil.resolve_name(path) for name, path in paths.items()})
         logs = Path(args["logs"]) if args.get("logs") else None
-        gateway = Gateway(doors, read_internal_key(args["internal_key_file"]), logs=logs)
+        gateway = Gateway(doors, read_internal_key(args["internal_key_file"]), logs=logs, spans=spans_of(os.environ))
         self._server = ReplicaServer(gateway, args["host"], args["port"])
         await self._server.start()
 

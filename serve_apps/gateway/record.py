@@ -9,6 +9,7 @@ import asyncio
 from typing import NamedTuple
 
 from control.route_traffic import Outcome
+from serve_apps.gateway.answer import Answer
 from serve_apps.gateway.call import Call
 from serve_apps.gateway.dialects.usage import Usage
 from serve_apps.gateway.errors import ApiError
@@ -47,24 +48,23 @@ class Record(NamedTuple):
     sent: int
 
 
-def record_of(call: Call, error: BaseException | None, now: float, at: float) -> Record:
-    """Of a request that ended, by `error` if there is one. `now` is on the monotonic clock, `at` the same moment in
-    seconds since 1970.
+def record_of(call: Call, answer: Answer, error: BaseException | None, now: float, at: float) -> Record:
+    """Of a request that ended, by `error` if there is one; `answer` is what the client has of it. `now` is on the
+    monotonic clock, `at` the same moment in seconds since 1970.
     """
-    answer = call.answer
-    status, outcome, code = _ending(call, error)
-    streams = call.request.document.get("stream") is True
-    usage, took_s = call.took(), now - call.began
+    status, outcome, code = _ending(call, answer, error)
+    asked, usage, took_s = call.asked, call.took(), now - call.began
+    streams = asked.document.get("stream") is True
     return Record(
         at - took_s,
         took_s,
         answer.first_at - call.began if streams and answer.first_at is not None else None,
         answer.request_id,
-        call.scope["path"],
+        asked.path,
         call.key.name,
         call.key.organization,
         call.route.name if call.route else "",
-        call.asked.model,
+        asked.model,
         call.answerer,
         status,
         outcome,
@@ -74,14 +74,13 @@ def record_of(call: Call, error: BaseException | None, now: float, at: float) ->
         call.cost(usage),
         call.hit,
         call.saved,
-        len(call.asked.raw),
+        len(asked.raw),
         answer.sent,
     )
 
 
-def _ending(call: Call, error: BaseException | None) -> tuple[int, Outcome, str]:
+def _ending(call: Call, answer: Answer, error: BaseException | None) -> tuple[int, Outcome, str]:
     """The status that the client has, how it ended, and the error's code."""
-    answer = call.answer
     if isinstance(error, asyncio.CancelledError):
         return answer.status or CLIENT_LEFT, Outcome.CLIENT_LEFT, "client_left"
     if answer.started and (error is not None or call.taken.cut):

@@ -209,6 +209,8 @@ class RouteDelivery:
             raise Failed(Fault(Failure.FAILED, model_unavailable(spec.name, reason), 401))
         if call.to_backend is not None:
             out = replace(out, headers=tuple(call.to_backend(out.headers)))
+        if call.trace:
+            out = replace(out, headers=out.headers + call.trace)
         call.answer.expect(call.asked, native=out.native)
         headers = [(b"x-biplane-backend", spec.name.encode())]
         if call.attempts:

@@ -9,7 +9,18 @@ from collections.abc import Iterable
 from time import perf_counter
 from typing import Any
 
-from control.route_traffic import MOST_PAIRS, MOST_SHARES, OTHER, Counts, Outcome, Pair, Share, Standing, document
+from control.route_traffic import (
+    MOST_CODES,
+    MOST_PAIRS,
+    MOST_SHARES,
+    OTHER,
+    Counts,
+    Outcome,
+    Pair,
+    Share,
+    Standing,
+    document,
+)
 from control.traffic import bucket
 from serve_apps.gateway.figures import Tally
 from serve_apps.gateway.record import Record
@@ -21,6 +32,7 @@ class RouteFigures:
     def __init__(self) -> None:
         self._shares: dict[Share, Counts] = {}
         self._times: dict[Pair, Tally] = {}
+        self._errors: dict[str, int] = {}
 
     def count(self, record: Record) -> None:
         """Takes a request in that ended."""
@@ -45,10 +57,16 @@ class RouteFigures:
         counts.cost += record.cost
         counts.saved += record.saved
 
+    def error(self, code: str) -> None:
+        """An error was answered."""
+        if code not in self._errors and len(self._errors) >= MOST_CODES:
+            code = OTHER
+        self._errors[code] = self._errors.get(code, 0) + 1
+
     def body(self, standings: Iterable[Standing]) -> dict[str, Any]:
         """The part of the replica's heartbeat that is about routes, with how it finds their backends."""
         times = {pair: tally.read() for pair, tally in self._times.items()}
-        return document(self._shares, times, tuple(standings)[:MOST_PAIRS])
+        return document(self._shares, times, tuple(standings)[:MOST_PAIRS], self._errors)
 
     def _of(self, record: Record) -> tuple[Tally, Counts]:
         pair = Pair(record.route, record.backend)

@@ -17,9 +17,10 @@ def test_what_is_written_is_read_with_names_of_models_that_have_spaces() -> None
     counts = Counts(ok=3, cut=1, prompt=12, cost=5_000_000_000, exact=1, saved=7)
     times = {Pair("chat", "openai/gpt-4o mini"): Traffic(4, 1, {40: 3}, {}, {50: 3}), Pair("", "llama"): Traffic(1)}
     stands = (Standing("chat", "openai/gpt-4o mini", "open", "5 failures in a row"),)
-    told = json.loads(json.dumps(document({SHARE: counts}, times, stands)))
+    told = json.loads(json.dumps(document({SHARE: counts}, times, stands, {"invalid_json": 2})))
     found = parse(told)
     assert (found.shares, found.times, found.standings) == ({SHARE: counts}, times, stands)
+    assert found.errors == {"invalid_json": 2}
 
 
 def test_a_heartbeat_of_a_replica_that_counts_no_routes_has_none() -> None:
@@ -35,6 +36,7 @@ def test_a_heartbeat_of_a_replica_that_counts_no_routes_has_none() -> None:
         {"routes": {"nospace": {"requests": 1, "errors": 0}}},
         {"backends": [["chat"]]},
         {"routes": 3},
+        {"errors": {"oops": "many"}},
     ],
 )
 def test_what_is_something_else_is_said_to_be_none(body: dict[str, Any]) -> None:

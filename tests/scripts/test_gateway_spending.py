@@ -15,7 +15,7 @@ from control.gateway.ledger.ledger import Ledger
 from control.gateway.ledger.records import Records
 from control.kernel.home import HOME_VARIABLE, Home
 from control.keys import ensure_api_key
-from scripts.cli.app import BAD_INPUT, NO_PLANE, app
+from scripts.cli.app import BAD_INPUT, NO_PLANE, NOT_FOUND, app
 from tests.control.specs.samples import GATEWAY
 from tests.fakes.home import started
 
@@ -121,6 +121,16 @@ def test_a_budget_is_told_with_what_is_spent_reserved_and_left() -> None:
     assert "$100.00" in shown
     assert "$90.00" in shown
     assert "00:00 UTC" in shown
+
+
+@pytest.mark.usefixtures("used")
+def test_a_gateway_document_and_a_key_are_explained_with_what_is_left() -> None:
+    said = CliRunner().invoke(app, ["explain", "gateway/front"]).stdout
+    assert "route chat" in said
+    assert "$90.00 left of $100.00 by front: $4.00 spent, $6.00 reserved" in said
+    said = CliRunner().invoke(app, ["explain", "apikey/admin"]).stdout
+    assert "standing valid: it does not expire" in said
+    assert CliRunner().invoke(app, ["explain", "apikey/bob"]).exit_code == NOT_FOUND
 
 
 def test_where_nothing_was_used_that_is_said(home: Home) -> None:

@@ -64,7 +64,7 @@ def test_what_is_spent_and_lent_by_all_holders_is_not_left() -> None:
     assert (cost.spent, cost.reserved, cost.left) == (3 * 10**9, 3 * 10**9, 0), "never below nothing"
     assert cost.full_at == Window.DAY.ends(DAY)
     assert (tokens.spent, tokens.left, tokens.full_at) == (0, 1000, NOW)
-    assert cost.whose == "openai/gpt-4o on route chat"
+    assert str(cost.whose) == "openai/gpt-4o on route chat"
 
 
 def test_a_minute_is_full_again_when_its_last_units_count_no_more() -> None:
@@ -79,7 +79,7 @@ def test_of_what_documents_allow_only_what_is_used_is_told_and_of_keys_their_own
     keys = {"alice": key(limits=OWN), "bob": key(), "gone": key(limits=OWN, revoked_at=1.0)}
     front = gateway(rate_limits=LIMITS)
     used = [(Place("front/organization/lab/cost", Window.DAY, DAY, "h"), Line(0, 5))]
-    found = [(one.whose, one.gateway, one.account.what) for one in budgets_of([front], keys, used, NOW)]
+    found = [(str(one.whose), one.gateway, one.account.what) for one in budgets_of([front], keys, used, NOW)]
     assert found[2:] == [
         ("organization lab", "front", "cost"),
         ("key alice", "", "requests"),

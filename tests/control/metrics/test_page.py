@@ -34,6 +34,7 @@ ROUTES = route_traffic.document(
     {Share(*PAIR, "lab"): Counts(ok=1, exact=1)},
     {Pair(*PAIR): Traffic(1, 0, {3: 1}, {}, {5: 1})},
     (Standing(*PAIR, "healthy", ""),),
+    {"invalid_json": 1},
 )
 
 Samples = dict[str, dict[frozenset[tuple[str, str]], float]]

@@ -19,7 +19,7 @@ def beat(**more: int) -> Heartbeat:
     money = {"cost": 2_500_000_000, "saved": 100_000_000}
     counts = Counts(ok=3, cut=1, fallbacks=1, prompt=100, cached=40, completion=30, exact=2, **money)
     stand = Standing("chat", "openai/gpt-4o", "half_open", "")
-    routes = document({SHARE: counts}, {Pair("chat", "openai/gpt-4o"): TIMES}, (stand,))
+    routes = document({SHARE: counts}, {Pair("chat", "openai/gpt-4o"): TIMES}, (stand,), {"invalid_api_key": 6})
     return Heartbeat(traffic.BEAT_PREFIX + "g1", NOW, {**traffic.document({}), **routes, **more})
 
 
@@ -51,6 +51,10 @@ def test_times_are_told_by_route_and_backend_in_seconds() -> None:
     assert value(found, "biplane_gateway_request_seconds_sum", **PLACE) == pytest.approx(2.7, rel=0.05)
 
 
+def test_errors_are_told_by_code() -> None:
+    assert value(told(beat()), "biplane_gateway_errors_total", gateway="g1", code="invalid_api_key") == 6
+
+
 def test_backends_are_told_with_their_state_and_whether_they_are_left_out() -> None:
     found = told(beat(log_dropped=5))
     assert value(found, "biplane_gateway_backend_state", **PLACE, state="half_open") == 1
@@ -59,7 +63,7 @@ def test_backends_are_told_with_their_state_and_whether_they_are_left_out() -> N
 
 
 def test_a_model_that_is_served_here_is_a_backend_of_no_route() -> None:
-    local = document({Share("", "llama", "lab"): Counts(ok=1)}, {}, ())
+    local = document({Share("", "llama", "lab"): Counts(ok=1)}, {}, (), {})
     found = told(Heartbeat(traffic.BEAT_PREFIX + "g1", NOW, {**traffic.document({}), **local}))
     labels = {"route": "", "backend": "llama", "model": "llama", "gateway": "g1", "organization": "lab"}
     assert value(found, "biplane_gateway_requests_total", **labels, outcome="ok") == 1

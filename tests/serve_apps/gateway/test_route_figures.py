@@ -6,7 +6,18 @@ import asyncio
 import json
 from time import perf_counter
 
-from control.route_traffic import MOST_PAIRS, MOST_SHARES, OTHER, Counts, Outcome, Pair, Share, Standing, parse
+from control.route_traffic import (
+    MOST_CODES,
+    MOST_PAIRS,
+    MOST_SHARES,
+    OTHER,
+    Counts,
+    Outcome,
+    Pair,
+    Share,
+    Standing,
+    parse,
+)
 from serve_apps.gateway.dialects.usage import Usage
 from serve_apps.gateway.record import Record
 from serve_apps.gateway.route_figures import RouteFigures
@@ -131,6 +142,29 @@ def test_who_falls_back_is_counted_where_it_was_answered() -> None:
             assert [(one.ok, one.fallbacks) for one in found.values()] == [(1, 1)]
 
     run(story())
+
+
+def test_errors_are_counted_by_code_also_of_what_has_no_good_key_or_body() -> None:
+    async def story() -> None:
+        async with routed(refusing(500)) as (it, _):
+            async with it.client.post(CHAT, data=b"{", headers={"Authorization": "Bearer nobody"}) as response:
+                assert response.status == 401
+            async with it.client.post(CHAT, data=b"{") as response:
+                assert response.status == 400
+            assert (await ask(it))[0] == 503
+            await shares_of(it, 1)
+            assert it.published.routes.errors == {"invalid_api_key": 1, "invalid_json": 1, "model_unavailable": 1}
+
+    run(story())
+
+
+def test_codes_that_providers_make_up_are_not_told_apart_without_end() -> None:
+    figures = RouteFigures()
+    for number in range(200):
+        figures.error(f"code-{number}")
+    found = parse(figures.body(())).errors
+    assert len(found) == MOST_CODES + 1
+    assert found[OTHER] == 200 - MOST_CODES
 
 
 def test_hits_of_the_cache_are_counted_by_how_they_were_found() -> None:

@@ -28,6 +28,7 @@ from serve_apps.gateway.cache.scope import Ask
 from serve_apps.gateway.keys import Stamp, StoredKey
 from serve_apps.gateway.probes import Probing
 from serve_apps.gateway.proxy import Timeouts
+from serve_apps.gateway.spans import Spans
 
 KEY = "bp-client-key"
 INTERNAL_KEY = "internal"
@@ -253,9 +254,10 @@ async def world(
     first_table: bool = True,
     probing: Probing = UNPROBED,
     logs: Path | None = None,
+    spans: Spans | None = None,
 ) -> AsyncIterator[World]:
     """A gateway in front of one engine; the client carries a good key."""
-    async with engine_of(handler) as engine, gateway_of(engine, timeouts, first_table, probing, logs) as it:
+    async with engine_of(handler) as engine, gateway_of(engine, timeouts, first_table, probing, logs, spans) as it:
         yield it
 
 
@@ -288,10 +290,11 @@ async def gateway_of(
     first_table: bool,
     probing: Probing = UNPROBED,
     logs: Path | None = None,
+    spans: Spans | None = None,
 ) -> AsyncIterator[World]:
     published = Published(table(engine.url) if first_table else None)
     published.put_key("admin", KEY)
-    gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, PERIOD_SECONDS, STALE_SECONDS, probing, logs)
+    gateway = Gateway(published.doors(), INTERNAL_KEY, timeouts, PERIOD_SECONDS, STALE_SECONDS, probing, logs, spans)
     port = free_port()
     server = QuickServer(uvicorn.Config(gateway, "127.0.0.1", port, log_level="critical"))
     serving = asyncio.create_task(server.serve())
