@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from tests.serve_apps.gateway.scripted import STREAM, Dialect, Script, Talk, head, response, sse
 
-SILENCE_SECONDS = 0.2
+SILENCE_SECONDS = 0.5
 """What the routes of these tests allow a backend to say nothing for."""
-SOON, SILENT = 0.15, SILENCE_SECONDS + 0.15
+SOON, SILENT = 0.4, SILENCE_SECONDS + 0.4
 HUGE = 8 << 20
 
 
@@ -175,7 +175,7 @@ WHOLE = [
         lambda api: says(response(200, json.dumps(api.whole | {"more": "x" * HUGE}).encode())),
         200,
         "",
-        within_s=2,
+        within_s=6,
     ),
 ]
 
@@ -257,7 +257,7 @@ STREAMED = [
         lambda api: stream(api.before, api.first * ((1 << 20) // len(api.first)), api.end),
         200,
         "",
-        within_s=3,
+        within_s=6,
     ),
     Case(
         "no UTF-8 in a chunk",

@@ -27,7 +27,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def gateway(total_s: float = 2) -> AsyncIterator[World]:
+async def gateway(total_s: float = 6) -> AsyncIterator[World]:
     """Afterwards no task is left over of what was done in it."""
     async with world(answer_json, Timeouts(total_s=total_s)) as it:
         await it.read_again()
