@@ -20,6 +20,8 @@ REPLICAS = 4
 BUDGET = 500 * COST
 SECONDS = 3.0
 """In which processes are killed; without, all is spent in about so long."""
+LEAST_KILLS = 5
+"""However long they take on a busy machine."""
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def test_whoever_is_killed_the_budget_is_not_exceeded(place: Place, seed: int) -
     try:
         end = time.monotonic() + SECONDS
         kills = 0
-        while time.monotonic() < end:
+        while time.monotonic() < end or kills < LEAST_KILLS:
             time.sleep(random.uniform(0.02, 0.5))
             victim = random.choice([0, 0, *range(1, 1 + REPLICAS)])
             kill(processes[victim])
@@ -49,7 +51,6 @@ def test_whoever_is_killed_the_budget_is_not_exceeded(place: Place, seed: int) -
     finally:
         for process in processes:
             kill(process)
-    assert kills >= 5
     assert BUDGET * 0.5 < place.billed() <= BUDGET
 
 
