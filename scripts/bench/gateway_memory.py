@@ -63,6 +63,10 @@ class Curve:
 
     def growth_percent(self) -> float:
         """Raises ValueError where nothing was seen after it was warm."""
+        if not 0 < self.warm < len(self.mib):
+            raise ValueError(
+                f"{len(self.mib)} samples, the requests ended before it was warm; expected more --requests"
+            )
         return round(100 * (max(self.mib[self.warm :]) / self.mib[self.warm - 1] - 1), 1)
 
 
@@ -118,7 +122,7 @@ async def measure(brought: Plane, model: str, *, requests: int, keys: int, clien
 
 
 def told(curves: Mapping[str, Curve], per_s: float) -> dict[str, Any]:
-    """Raises ValueError where nothing was seen after it was warm: too few requests."""
+    """`per_s` is how many requests were answered a second. Raises ValueError where there were too few to be warm."""
     growth = {name: curve.growth_percent() for name, curve in curves.items()}
     return {
         "memory_growth_percent": max(growth.values()),
