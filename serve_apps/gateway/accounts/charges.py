@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from control.accounts import Window
@@ -47,8 +48,14 @@ def accounts_of(key: Key, limits: Iterable[Limit], gateway: str | None) -> tuple
 
 def accounts_at(route: Route, spec: BackendSpec) -> tuple[Account, ...]:
     """A route's accounts at one of its backends."""
-    name = f"{route.gateway}/{route.name}/{spec.name}"
-    return tuple(_accounts(name, None, spec.tokens_per_minute, spec.cost_per_day))
+    return _at(route.gateway, route.name, spec.provider, spec.model, spec.tokens_per_minute, spec.cost_per_day)
+
+
+@lru_cache(1024)  # each request asks twice
+def _at(
+    gateway: str, route: str, provider: str, model: str, tokens: int | None, cost: int | None
+) -> tuple[Account, ...]:
+    return tuple(_accounts(f"{gateway}/{route}/{provider}/{model}", None, tokens, cost))
 
 
 def _accounts(name: str, requests: int | None, tokens: int | None, cost: int | None) -> Iterator[Account]:
