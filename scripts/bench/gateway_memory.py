@@ -1,8 +1,9 @@
 """Whether memory stays flat: many keys in turn, each with limits of its own, and a flood of keys that are none.
 
-What is looked at is the memory that a process has for itself (USS) in each gateway replica, in the ledger and in the
-control actors. It is warm after a fifth of the requests, but not sooner than the ledger, which remembers for a minute
-what it lent. Growth is the most that was seen after that, over what was seen then.
+What is looked at is the memory that a process has for itself (USS) in each gateway replica, in the ledger and in gateway
+control. It is warm after a fifth of the requests, but not sooner than the ledger, which remembers for a minute what it
+lent. Growth is the most that was seen after that, over what was seen then. Requests come at an even pace, or as fast as
+they are answered where that is slower.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ BATCH = 1000
 KNOWN_SECONDS = 10.0
 BAD_SHARE = 0.2
 SEED = 5
+PER_S = 800.0
+"""Requests: an even pace, as the ledger's memory goes with how many were lent to within the last minute."""
 WARM_SHARE = 0.2
 WARM_SECONDS = MINUTE_SECONDS + LEASE_SECONDS + SWEEP_SECONDS
 SAMPLE_SECONDS = 2.0
@@ -92,23 +95,23 @@ async def measure(brought: Plane, model: str, *, requests: int, keys: int, clien
     """Raises RuntimeError where an answer is not the wanted one."""
     secrets = await asyncio.to_thread(_stored, brought, keys)
     before, after = chat_request(replace(brought.gateway, key=_KEY), model, CHUNKS, stream=False).split(_KEY.encode())
-    jobs, done = asked_with(secrets, requests), itertools.count(1)
-    asked = 0
+    jobs = enumerate(asked_with(secrets, requests), 1)
+    began, asked = time.perf_counter(), 0
 
     async def client() -> None:
         nonlocal asked
         reader, writer = await asyncio.open_connection(*brought.gateway.address)
-        for key, good in jobs:
+        for number, (key, good) in jobs:
+            await asyncio.sleep(began + number / PER_S - time.perf_counter())
             writer.write(before + key.encode() + after)
             async with asyncio.timeout(LONGEST_SECONDS):
                 status, body = await _answer(reader)
             if (status, body == WHOLE) != ((200, True) if good else (401, False)):
                 raise RuntimeError(f"{brought.gateway.url}: {'a' if good else 'no'} key: {status} {body[:300]!r}")
-            asked = next(done)
+            asked = max(asked, number)
         writer.close()
 
     with undisturbed():
-        began = time.perf_counter()
         curves = {name: Curve(process) for name, process in _watched(brought).items()}
         async with asyncio.TaskGroup() as group:
             asking = [group.create_task(client()) for _ in range(clients)]

@@ -158,7 +158,7 @@ def _upsert(table: sa.Table, change: str) -> sa.TextClause:
 
 
 # Written once: to put a statement together costs as much as to run it.
-_TERM = sa.bindparam("term")
+_TERM = sa.bindparam("term", type_=sa.BigInteger)
 _HOLD_TERM = counters.update().where(counters.c.name == _COUNTER, counters.c.value == _TERM).values(value=_TERM)
 _PUT_LINE = _upsert(lines, "{name} = excluded.{name}")
 _PUT_HOLDER = _upsert(holders, "{name} = excluded.{name}")
