@@ -1,6 +1,6 @@
 """Whether memory stays flat: many keys in turn, each with limits of its own, and a flood of keys that are none.
 
-What is looked at is the memory that a process has for itself (USS) in each gateway replica, in the ledger and in gateway
+Looked at is the memory that a process has for itself (USS) in each gateway replica, in the ledger and in gateway
 control. It is warm after a fifth of the requests, but not sooner than the ledger, which remembers for a minute what it
 lent. Growth is the most that was seen after that, over what was seen then. Requests come at an even pace, or as fast as
 they are answered where that is slower.
