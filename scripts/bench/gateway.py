@@ -23,6 +23,8 @@ round and the first 0.3 s of each do not count. Clients ask again as soon as the
   paced_*             64 streams with 2 ms between events, so that each event passes by itself
   cache_*_ms_p50      one client, answers that did not reach the upstream: to the same question, and to one that means
                       the same; null where routes take no `cache`
+  memory_*            only where it is asked for (--only memory): 200,000 requests with 10,000 keys in turn and a flood
+                      of bad ones; the most that a process has for itself after it is warm, over what it had then
 
 Brings its own plane up on free ports and takes everything down again.
 Usage: python -m scripts.bench.gateway [--json] [--litellm PYTHON] [--seconds 3] [--clients 64] [--only rps,added]
@@ -43,7 +45,7 @@ from typing import Any
 import uvloop
 from rich.table import Table
 
-from scripts.bench import gateway_cache
+from scripts.bench import gateway_cache, gateway_memory
 from scripts.bench.gateway_answer import CHUNKS, STREAM
 from scripts.bench.gateway_load import Turn, milliseconds, take_turn
 from scripts.bench.gateway_ways import (
@@ -63,6 +65,7 @@ from scripts.bench.gateway_ways import (
 )
 from scripts.bench.serving import home_of, out, rotated, say
 from scripts.bench.serving_load import chat_request
+from scripts.bench.serving_plane import Plane
 
 EVENTS = STREAM.count(b"data: ")
 Told = dict[str, Any]
@@ -73,10 +76,13 @@ Told = dict[str, Any]
 class Bench:
     """What is up, and how it is measured."""
 
+    plane: Plane
     ways: Ways
     clients: int
     seconds: float
     rounds: int
+    requests: int
+    keys: int
 
     async def turns(self, ways: Mapping[str, Way], clients: int, *, stream: bool = False) -> Mapping[str, list[Turn]]:
         """Raises RuntimeError where an answer is not the wanted one, or did not come from the upstream."""
@@ -151,6 +157,12 @@ async def measure_cache(bench: Bench) -> Told:
     return gateway_cache.measure(way.route, way.model, lambda: asked_of(way.door))
 
 
+async def measure_memory(bench: Bench) -> Told:
+    return await gateway_memory.measure(
+        bench.plane, FAST, requests=bench.requests, keys=bench.keys, clients=bench.clients
+    )
+
+
 MEASURES: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Told]]] = {
     "rps": measure_rps,
     "added": measure_added,
@@ -159,7 +171,9 @@ MEASURES: Mapping[str, Callable[[Bench], Coroutine[Any, Any, Told]]] = {
     "slow": measure_slow,
     "paced": measure_paced,
     "cache": measure_cache,
+    "memory": measure_memory,
 }
+USUAL = tuple(name for name in MEASURES if name != "memory")  # it takes minutes, and its keys stay in the store
 
 
 def rps_of(turns: Sequence[Turn]) -> float | None:
@@ -202,8 +216,8 @@ def _two(bench: Bench, pace: str) -> Mapping[str, Way]:
 
 def run(given: argparse.Namespace, home: Path, told: Told) -> None:
     """Adds to `told` as it goes, so that what is there stays when something breaks."""
-    with everything(home, peers="rps" in given.only, python=given.litellm) as ways:
-        bench = Bench(ways, given.clients, given.seconds, given.rounds)
+    with everything(home, peers="rps" in given.only, python=given.litellm) as (brought, ways):
+        bench = Bench(brought, ways, given.clients, given.seconds, given.rounds, given.requests, given.keys)
         for part in given.only:
             found = uvloop.run(MEASURES[part](bench))
             say(json.dumps(found))
@@ -226,7 +240,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each turn (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="of each figure (%(default)s)")
     parser.add_argument("--clients", type=int, default=64, help="at once (%(default)s)")
-    parser.add_argument("--only", type=parts, default=tuple(MEASURES), help=f"some of {','.join(MEASURES)}")
+    parser.add_argument("--only", type=parts, default=USUAL, help=f"some of {','.join(MEASURES)}")
+    parser.add_argument("--requests", type=int, default=200_000, help="of memory (%(default)s)")
+    parser.add_argument("--keys", type=int, default=10_000, help="of memory (%(default)s)")
     parser.add_argument("--home", type=Path, help="where state and logs go, and stay; else a temporary directory")
     given = parser.parse_args()
     told: Told = {}

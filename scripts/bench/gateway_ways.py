@@ -123,7 +123,7 @@ def _applied(brought: Plane, doors: Mapping[str, int]) -> list[str]:
 
 
 @contextmanager
-def everything(home: Path, *, peers: bool, python: Path | None) -> Iterator[Ways]:
+def everything(home: Path, *, peers: bool, python: Path | None) -> Iterator[tuple[Plane, Ways]]:
     """Up and answering, with `peers` those too, and LiteLLM run by `python`; taken down at the end. Raises Broken."""
     with ExitStack() as stack:
         brought = stack.enter_context(plane(home / "plane", {}, say))
@@ -146,7 +146,7 @@ def everything(home: Path, *, peers: bool, python: Path | None) -> Iterator[Ways
                 fast[LITELLM] = Way(
                     stack.enter_context(litellm(python, door, home)), MODEL, door, (same_text, exactly(STREAM))
                 )
-        yield ways
+        yield brought, ways
 
 
 def same_text(body: bytes) -> str:

@@ -100,8 +100,7 @@ class Records:
     def write(self, report: Report, reply: Reply, changed: Iterable[tuple[Place, Line]], now: float) -> None:
         """Raises Superseded, and nothing is written, where another process opened the ledger."""
         with self._engine.begin() as connection:
-            mine = (counters.c.name == _COUNTER) & (counters.c.value == self._term)
-            if connection.execute(counters.update().where(mine).values(value=self._term)).rowcount == 0:
+            if connection.execute(_HOLD_TERM, {"term": self._term}).rowcount == 0:
                 raise Superseded(_SUPERSEDED)
             if rows := [_row(place, line) for place, line in changed]:
                 connection.execute(_PUT_LINE, rows)
@@ -158,6 +157,9 @@ def _upsert(table: sa.Table, change: str) -> sa.TextClause:
     return sa.text(f"INSERT INTO {table.name} ({columns}) VALUES ({values}) ON CONFLICT ({key}) DO UPDATE SET {rest}")
 
 
+# Written once: to put a statement together costs as much as to run it.
+_TERM = sa.bindparam("term", type_=sa.BigInteger)
+_HOLD_TERM = counters.update().where(counters.c.name == _COUNTER, counters.c.value == _TERM).values(value=_TERM)
 _PUT_LINE = _upsert(lines, "{name} = excluded.{name}")
 _PUT_HOLDER = _upsert(holders, "{name} = excluded.{name}")
 _ADD_USAGE = _upsert(usage, "{name} = {table}.{name} + excluded.{name}")

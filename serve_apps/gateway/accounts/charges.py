@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from control.accounts import Account, accounts_of_backend, accounts_of_key, accounts_of_member
@@ -41,5 +42,9 @@ def accounts_of(key: Key, limits: Iterable[Limit], gateway: str | None) -> tuple
 
 def accounts_at(route: Route, spec: BackendSpec) -> tuple[Account, ...]:
     """A route's accounts at one of its backends."""
-    limits = spec.tokens_per_minute, spec.cost_per_day
-    return tuple(accounts_of_backend(route.gateway, route.name, spec.name, *limits))
+    return _at(route.gateway, route.name, spec.name, spec.tokens_per_minute, spec.cost_per_day)
+
+
+@lru_cache(1024)  # each request asks twice
+def _at(gateway: str, route: str, backend: str, tokens: int | None, cost: int | None) -> tuple[Account, ...]:
+    return tuple(accounts_of_backend(gateway, route, backend, tokens, cost))
