@@ -69,10 +69,12 @@ class Delivery:
                 await self._exchange.answer(visit, request, scope, call.answer, call.taken)
                 break
             except ApiError as error:
-                call.taken.clear()
                 now = monotonic()
                 failed, seconds_left = error.failure, began + total_s - now
-                if failed is None or last or seconds_left <= 0 or (failed is Failure.FAILED and failed in failures):
+                if failed is None:
+                    raise  # perhaps by a filter that refused an answer, which took what it took
+                call.taken.clear()
+                if last or seconds_left <= 0 or (failed is Failure.FAILED and failed in failures):
                     raise
                 if failed is not Failure.UNREACHED:
                     failures.append(failed)

@@ -192,7 +192,7 @@ class RouteDelivery:
             fault, now = failed.fault, monotonic()
             waited = 1000 * (now - began) if fault.failure is Failure.SILENT else None
             backend.failed(period, fault, now, random(), waited)
-            if not fault.delivered:
+            if not (fault.delivered or fault.refused):  # an answer that a filter refused costs as any other
                 call.taken.clear()
             return fault
         except BaseException:
@@ -228,8 +228,8 @@ class RouteDelivery:
         try:
             await self._here.deliver(replace(call, request=request), left_s)
         except ApiError as error:
-            delivered = call.answer.started
-            raise Failed(Fault(error.failure or Failure.FAILED, error, error.status, delivered=delivered)) from None
+            failure, delivered, refused = error.failure or Failure.FAILED, call.answer.started, call.taken.came
+            raise Failed(Fault(failure, error, error.status, refused=refused, delivered=delivered)) from None
 
 
 def _told(attempts: list[str]) -> tuple[bytes, bytes]:
