@@ -1,4 +1,4 @@
-"""What is charged where a request does not simply end well: no answer is free, and none costs more than was set aside."""
+"""What is charged where a request does not simply end well: no answer is free, none costs more than was set aside."""
 
 import asyncio
 import json
@@ -10,12 +10,15 @@ import pytest
 from aiohttp import web
 
 from control.accounts import Counts
+from serve_apps.gateway.accounts.bound import bound_of
+from serve_apps.gateway.body import parse_request
 from serve_apps.gateway.proxy import Timeouts
 from tests.serve_apps.gateway.test_backends import ask, backend, provider, publish, routed
 from tests.serve_apps.gateway.test_limits import DOLLAR, PRICE, counted, limit, set_up, used
 from tests.serve_apps.gateway.test_requests import run
 from tests.serve_apps.gateway.upstream import (
     CHAT,
+    COMPLETIONS,
     KEY,
     MESSAGES,
     Engine,
@@ -102,3 +105,38 @@ def test_so_does_one_of_a_model_that_is_served_here(streams: bool) -> None:
             assert counts.cost > 0
 
     run(story())
+
+
+def test_each_prompt_of_a_batch_has_its_answer_set_aside() -> None:
+    async def story() -> None:
+        async with routed(counted) as (it, (one,)):
+            told = {**backend("openai", one.url), "price": PRICE, "tokens_per_minute": None, "cost_per_day": None}
+            limits = [limit(tokens_per_minute=2000)]
+            await publish(it, told, gateway="front", path=COMPLETIONS, limits=limits)
+            for prompt, status in (("a", 200), ([1, 2, 3], 200), (["a", "b", "c"], 429), ([[1], [2], [3]], 429)):
+                body = {"model": "gpt", "prompt": prompt, "max_tokens": 600}
+                async with it.client.post(COMPLETIONS, json=body) as response:
+                    assert response.status == status, prompt
+
+    run(story())
+
+
+def test_what_a_filter_adds_to_a_request_is_set_aside_too() -> None:
+    async def story() -> None:
+        async with routed(counted) as (it, (one,)):
+            told = {**backend("openai", one.url), "price": PRICE, "tokens_per_minute": None, "cost_per_day": None}
+            longer = {"type": "template", "system": {"prepend": "Be kind. " * 200}}
+            await publish(it, told, gateway="front", filters=[longer], limits=[limit(tokens_per_minute=2000)])
+            status, answer, _ = await ask(it, max_tokens=20)
+            assert (status, answer["error"]["type"]) == (429, "tokens")
+            assert one.bodies == []
+
+    run(story())
+
+
+def test_an_address_is_set_aside_for_however_its_field_is_written() -> None:
+    plain = (
+        b'{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x"}}]}]}'
+    )
+    escaped = plain.replace(b'"url"', b'"\\u0075rl"').replace(b'"image_url":', b'"image\\u005furl":')
+    assert bound_of(parse_request(CHAT, escaped)).prompt >= bound_of(parse_request(CHAT, plain)).prompt > 8192

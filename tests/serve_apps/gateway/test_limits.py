@@ -78,6 +78,7 @@ def test_a_key_that_used_its_requests_is_told_when_to_come_back() -> None:
             assert told["error"]["code"] == "rate_limit_exceeded"
             assert told["error"]["type"] == "requests"
             assert 55 <= int(headers["retry-after"]) <= 62
+            assert (headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == ("3", "0")
             assert len(one.bodies) == 3
 
     run(story())
