@@ -108,6 +108,7 @@ class Gateway:
         """The access log goes into the directory `logs`, where there is one."""
         timeouts = timeouts or Timeouts()
         self._report = doors.report
+        self._body_s = timeouts.body_s
         self._period_s = period_s
         self._holder = TableHolder(doors.read)
         self._keys = Keys(doors.keys)
@@ -235,7 +236,11 @@ class Gateway:
         self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str, turn: Turn
     ) -> None:
         """Answers one request for a model, and drops the upstream connection at once when the client leaves."""
-        raw = await read_body(receive, table.max_body_bytes)
+        try:
+            async with asyncio.timeout(self._body_s):
+                raw = await read_body(receive, table.max_body_bytes)
+        except TimeoutError:
+            raise errors.request_too_slow(self._body_s) from None
         turn.shrink(len(raw))
         request = parse_request(path, raw)
         answering, leaving = asyncio.current_task(), asyncio.create_task(_client_left(receive))

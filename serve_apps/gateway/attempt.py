@@ -167,7 +167,7 @@ def _refused(spec: BackendSpec, wire: Wire, body: bytes) -> Failed:
     told = next((value for name, value in wire.headers if name == b"retry-after"), None)
     seconds = seconds_of(told)
     if seconds is not None and error.status in (429, 503):
-        error.headers = ((b"retry-after", b"%d" % min(math.ceil(seconds), MOST_BUSY_SECONDS)),)
+        error.headers = ((b"retry-after", b"%d" % math.ceil(min(seconds, MOST_BUSY_SECONDS))),)
     refused = any(word in error.code for word in POLICY)
     return Failed(Fault(Failure.FAILED, error, wire.status, seconds, refused=refused))
 
@@ -182,7 +182,7 @@ def seconds_of(retry_after: bytes | None) -> float | None:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(retry_after.decode("latin-1")).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -60,7 +60,7 @@ def record_of(call: Call, error: BaseException | None, now: float, at: float) ->
         took_s,
         answer.first_at - call.began if streams and answer.first_at is not None else None,
         answer.request_id,
-        call.scope["path"],
+        call.asked.path,
         call.key.name,
         call.key.organization,
         call.route.name if call.route else "",

@@ -32,10 +32,13 @@ from serve_apps.gateway.errors import ApiError, Failure, model_unavailable
 from serve_apps.gateway.pool import Full, Pool
 from serve_apps.gateway.probes import Probes, Probing
 from serve_apps.gateway.secret import Secrets
+from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.surface import as_chat
 from serve_apps.gateway.table import BackendPlace, BackendSpec, Route, Table
 from serve_apps.gateway.wire import Wires
 
+MOST_WAIT_SECONDS = 60.0
+"""What a client is told to wait for backends at the most: nobody knows when they are well."""
 MOST_WAITING = 1024
 """Requests that wait for a connection to one backend; further ones go elsewhere at once."""
 
@@ -214,9 +217,11 @@ class RouteDelivery:
         if call.attempts:
             headers.append(_told(call.attempts))
         at = spec.place, route.pool_size
+        began = monotonic()
         pool = self._pools.get(at) or self._pools.setdefault(at, Pool(Admission(route.pool_size, MOST_WAITING)))
         try:
             async with pool.turn(call.key.priority, 0, min(route.timeout_s, left_s)):
+                left_s -= monotonic() - began
                 await attempt(self._wires, spec, out, call.answer, call.taken, headers, route.timeout_s, left_s)
         except Full:
             reason = f"all {route.pool_size} connections to it are in use"
@@ -227,6 +232,8 @@ class RouteDelivery:
         call.answer.expect(call.asked, native=False)
         try:
             await self._here.deliver(replace(call, request=request), left_s)
+            if call.taken.cut:
+                raise Failed(Fault(Failure.BROKEN, STREAM_CUT, delivered=True))
         except ApiError as error:
             failure, delivered, refused = error.failure or Failure.FAILED, call.answer.started, call.taken.came
             raise Failed(Fault(failure, error, error.status, refused=refused, delivered=delivered)) from None
@@ -238,10 +245,9 @@ def _told(attempts: list[str]) -> tuple[bytes, bytes]:
 
 def _nobody(model: str, words: str, choice: Choice, barred: Mapping[Backend, Closed], now: float) -> ApiError:
     """Nobody may be asked: 429 where that is for what was used, 503 where backends are not well."""
-    until = min((closed.until for closed in barred.values()), default=choice.until)
-    wait_s = min(60.0, max(1.0, until - now))
+    wait_s = max(1.0, min((closed.until for closed in barred.values()), default=choice.until) - now)
     if barred and all(remark.backend in barred for remark in choice.remarks):
         return used_up(model, words, wait_s)
     error = model_unavailable(model, words)
-    error.headers = after(wait_s)
+    error.headers = after(min(MOST_WAIT_SECONDS, wait_s))
     return error

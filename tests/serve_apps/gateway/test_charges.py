@@ -13,7 +13,7 @@ from control.accounts import Counts
 from serve_apps.gateway.accounts.bound import bound_of
 from serve_apps.gateway.body import parse_request
 from serve_apps.gateway.proxy import Timeouts
-from tests.serve_apps.gateway.test_backends import ask, backend, provider, publish, routed
+from tests.serve_apps.gateway.test_backends import ask, backend, cut, provider, publish, routed
 from tests.serve_apps.gateway.test_limits import DOLLAR, PRICE, counted, limit, set_up, used
 from tests.serve_apps.gateway.test_requests import run
 from tests.serve_apps.gateway.upstream import (
@@ -35,7 +35,14 @@ COST = 100 * 1000 + 20 * 4000
 async def endless_claude(request: web.Request) -> web.StreamResponse:
     response = await start_events(request)
     usage = {"input_tokens": 7, "output_tokens": 1}
-    message = {"id": "m", "role": "assistant", "model": "c", "content": [], "stop_reason": None, "usage": usage}
+    message: dict[str, Any] = {
+        "id": "m",
+        "role": "assistant",
+        "model": "c",
+        "content": [],
+        "stop_reason": None,
+        "usage": usage,
+    }
     block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
     delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x"}}
     for one in ({"type": "message_start", "message": message}, block):
@@ -140,3 +147,29 @@ def test_an_address_is_set_aside_for_however_its_field_is_written() -> None:
     )
     escaped = plain.replace(b'"url"', b'"\\u0075rl"').replace(b'"image_url":', b'"image\\u005furl":')
     assert bound_of(parse_request(CHAT, escaped)).prompt >= bound_of(parse_request(CHAT, plain)).prompt > 8192
+
+
+def test_a_key_with_a_budget_is_told_that_waiting_is_no_use_where_nobody_knows_what_a_backend_costs() -> None:
+    async def story() -> None:
+        async with routed(counted) as (it, (one,)):
+            limits = [limit(cost_per_day=DOLLAR)]
+            unpriced = {"price": None, "tokens_per_minute": None, "cost_per_day": None}
+            await publish(it, {**backend("openai", one.url), **unpriced}, gateway="front", limits=limits)
+            status, told, headers = await ask(it)
+            assert (status, told["error"]["code"]) == (429, "insufficient_quota")
+            assert headers["x-should-retry"] == "false"
+            assert "retry-after" not in headers
+
+    run(story())
+
+
+def test_a_backend_that_breaks_its_streams_off_is_not_well_where_it_is_served_here_either() -> None:
+    async def story() -> None:
+        async with deployed(cut) as (it, _):
+            for _ in range(5):
+                async with it.client.post(CHAT, json=chat_body(model="gpt", stream=True)) as response:
+                    assert b"stream_interrupted" in await response.read()
+            (standing,) = it.gateway._backends.standings()
+            assert standing.state == "open"
+
+    run(story())
