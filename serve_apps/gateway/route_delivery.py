@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from random import random
 from time import monotonic, time
@@ -43,6 +43,14 @@ MOST_WAITING = 1024
 """Requests that wait for a connection to one backend; further ones go elsewhere at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A route's backends: whose turn it is, and what the route says of each."""
+
+    chooser: Chooser
+    specs: dict[Backend, BackendSpec]
+
+
 class RouteDelivery:
     """`here` answers for the models that are served here; `teller` knows what may be used of backends."""
 
@@ -53,10 +61,9 @@ class RouteDelivery:
         self._total_s = total_s
         self._wires = Wires(nearby=False)
         self._backends: dict[BackendPlace, Backend] = {}
-        self._choosers: dict[tuple[str, str | None], Chooser] = {}
         self._routes: dict[tuple[str, str | None], Route] = {}
         self._pools: dict[tuple[BackendPlace, int], Pool] = {}
-        self._specs: dict[tuple[str, str | None], dict[Backend, BackendSpec]] = {}
+        self._ways: dict[tuple[str, str | None], Way] = {}
         self.probes = Probes(self._wires, self.secrets, probing)
         self.close = self._wires.close
 
@@ -70,37 +77,38 @@ class RouteDelivery:
         if table is None or table.routes == self._routes:
             return
         backends: dict[BackendPlace, Backend] = {}
-        choosers, specs = {}, {}
+        ways = {}
         for key, route in table.routes.items():
-            taking = []
-            for spec in route.backends:
-                # Weight, price and limits are the route's business, not the backend's: it is one whatever they are.
-                place = spec.place
-                backend = (
-                    backends.get(place) or self._backends.get(place) or Backend(spec.name, spec.provider, spec.model)
-                )
-                backend.triggers = route.triggers
-                backends[place] = backend
-                taking.append((backend, spec.weight))
-            specs[key] = {backend: spec for (backend, _), spec in zip(taking, route.backends, strict=True)}
-            choosers[key] = Chooser(taking, route.chain)
-            if (before := self._choosers.get(key)) is not None:
-                choosers[key].go_on(before)
-        self._backends, self._choosers, self._routes = backends, choosers, table.routes
+            ways[key] = self._way(route, backends)
+            if (before := self._ways.get(key)) is not None:
+                ways[key].chooser.go_on(before.chooser)
+        self._backends, self._ways, self._routes = backends, ways, table.routes
         self._pools = {(place, size): pool for (place, size), pool in self._pools.items() if place in backends}
-        self._specs = specs
         self.probes.backends = {
-            backend: specs[key][backend]
-            for key, chooser in choosers.items()
-            for backend in chooser.backends
-            if specs[key][backend].url
+            backend: way.specs[backend]
+            for way in ways.values()
+            for backend in way.chooser.backends
+            if way.specs[backend].url
         }
+
+    def _way(self, route: Route, backends: dict[BackendPlace, Backend]) -> Way:
+        """The route's backends are in `backends` then."""
+        taking = []
+        for spec in route.backends:
+            # Weight, price and limits are the route's business, not the backend's: it is one whatever they are.
+            place = spec.place
+            backend = backends.get(place) or self._backends.get(place) or Backend(spec.name, spec.provider, spec.model)
+            backend.triggers = route.triggers
+            backends[place] = backend
+            taking.append((backend, spec.weight))
+        specs = {backend: spec for (backend, _), spec in zip(taking, route.backends, strict=True)}
+        return Way(Chooser(taking, route.chain), specs)
 
     def standings(self) -> Iterator[Standing]:
         """How each backend of each route is now."""
         now = monotonic()
-        for key, specs in self._specs.items():
-            for backend, spec in specs.items():
+        for key, way in self._ways.items():
+            for backend, spec in way.specs.items():
                 closed = backend.closed(now)
                 why = closed.why if closed else backend.sick(now)
                 yield Standing(self._routes[key].name, spec.name, backend.health.state.name.lower(), why)
@@ -109,9 +117,12 @@ class RouteDelivery:
         """Raises ApiError, of all that was tried what tells the client most, while nothing was passed on."""
         if call.request.document.get("stream") and not route.streaming:
             raise ApiError(400, "unsupported", f"The route '{route.name}' does not stream.", param="stream")
-        began, attempts, specs = monotonic(), call.attempts, self._specs[route.path, route.model]
+        began, attempts = monotonic(), call.attempts
+        # One that was taken away since the request came answers it still.
+        way = self._ways.get((route.path, route.model)) or self._way(route, {})
+        specs = way.specs
         barred = self._teller.barred(call, specs)
-        choice = self._choosers[route.path, route.model].choose(began, barred)
+        choice = way.chooser.choose(began, barred)
         order, here = list(choice.order), 0
         if choice.words:
             attempts.append(choice.words)
