@@ -113,14 +113,14 @@ class Gateway:
         self._holder = TableHolder(doors.read)
         self._keys = Keys(doors.keys)
         self._endpoints = Endpoints(doors.engines, period_s, stale_s)
-        self._hold = Hold(self._holder, doors.wake)
+        hold = Hold(self._holder, doors.wake)
         self._scrape = Scrape(doors.metrics)
         self._upstream = Upstream(internal_key, timeouts)
         self._routes = Routes()
         self._figures = Figures()
         exchange = Exchange(self._upstream, self._routes, self._figures)
         self._mirror = Mirror(exchange, self._figures)
-        self._delivery = Delivery(exchange, self._routes, self._mirror, timeouts.total_s)
+        self._delivery = Delivery(exchange, self._routes, self._mirror, hold, timeouts.total_s)
         self._admission = Pool(Admission(MOST_AT_ONCE, MOST_WAITING, MOST_BODY_BYTES))
         self._bank = Bank(doors.ledger)
         self._teller = Teller(self._bank)
@@ -292,9 +292,6 @@ class Gateway:
         """By a model that is served here."""
         call.answer.expect(call.asked, native=False)
         call.request = as_chat(call.request)
-        model = call.table.models.get(call.request.model)
-        if model is not None and model.asleep:
-            call.table = await self._hold.until_awake(call.request.model, model.wakes_s)
         await self._delivery.deliver(call)
 
 
