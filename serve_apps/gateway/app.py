@@ -111,23 +111,24 @@ class Gateway:
         """The access log goes into the directory `logs`, where there is one."""
         timeouts = timeouts or Timeouts()
         self._report = doors.report
+        self._body_s = timeouts.body_s
         self._period_s = period_s
         self._holder = TableHolder(doors.read)
         self._keys = Keys(doors.keys)
         self._endpoints = Endpoints(doors.engines, period_s, stale_s)
-        self._hold = Hold(self._holder, doors.wake)
+        hold = Hold(self._holder, doors.wake)
         self._scrape = Scrape(doors.metrics)
         self._upstream = Upstream(internal_key, timeouts)
         self._routes = Routes()
         self._figures = Figures()
         exchange = Exchange(self._upstream, self._routes, self._figures)
         self._mirror = Mirror(exchange, self._figures)
-        self._delivery = Delivery(exchange, self._routes, self._mirror, timeouts.total_s)
+        self._delivery = Delivery(exchange, self._routes, self._mirror, hold, timeouts.total_s)
         self._admission = Pool(Admission(MOST_AT_ONCE, MOST_WAITING, MOST_BODY_BYTES))
         self._bank = Bank(doors.ledger)
         self._teller = Teller(self._bank)
         self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s, probing or Probing())
-        self._front = Front(self._backends, Cache(doors.find, doors.keep))
+        self._front = Front(self._backends, Cache(doors.find, doors.keep), self._teller.admit)
         log = AccessLog(logs, self._figures.replica) if logs else None
         self._recorder = Recorder(self._backends.standings, log, spans)
 
@@ -241,7 +242,11 @@ class Gateway:
         self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str, turn: Turn
     ) -> None:
         """Answers one request for a model, and drops the upstream connection at once when the client leaves."""
-        raw = await read_body(receive, table.max_body_bytes)
+        try:
+            async with asyncio.timeout(self._body_s):
+                raw = await read_body(receive, table.max_body_bytes)
+        except TimeoutError:
+            raise errors.request_too_slow(self._body_s) from None
         turn.shrink(len(raw))
         request = parse_request(path, raw)
         answering, leaving = asyncio.current_task(), asyncio.create_task(_client_left(receive))
@@ -294,11 +299,8 @@ class Gateway:
         """By a model that is served here."""
         call.answer.expect(call.asked, native=False)
         call.request = as_chat(call.request)
-        model = call.table.models.get(call.request.model)
-        if model is None:
+        if call.request.model not in call.table.models:
             raise errors.model_not_found(call.request.model, _usable(call.table, call.key))
-        if model.asleep:
-            call.table = await self._hold.until_awake(call.request.model, model.wakes_s)
         await self._delivery.deliver(call)
 
 

@@ -175,7 +175,7 @@ def _fault_of(
     """What an error of the backend's means, which has the `status` or stands for it."""
     error = _error_of(spec, status, body)
     if retry_after_s is not None and error.status in (429, 503):
-        error.headers = ((b"retry-after", b"%d" % min(math.ceil(retry_after_s), MOST_BUSY_SECONDS)),)
+        error.headers = ((b"retry-after", b"%d" % math.ceil(min(retry_after_s, MOST_BUSY_SECONDS))),)
     refused = any(word in error.code for word in POLICY)
     spent = error.code == SPENT
     if spent:
@@ -193,7 +193,7 @@ def seconds_of(retry_after: bytes | None) -> float | None:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(retry_after.decode("latin-1")).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Call:
-    """`asked` is what the client sent. `request` is what becomes of it on the way: `bound` holds for that, too. `route`
-    is None for a model that is served here. `backend` is who answered, `price` what that costs, `attempts` what was
-    tried or passed over before. `to_backend` changes the headers of what is sent; where it has a `span`, they have the
-    `trace`, too. A `hit` is exact or semantic, and `saved` so many nano-dollars; it is empty for what was not found in
-    the cache.
+    """`asked` is what the client sent. `request` is what becomes of it on the way, `bound` the most that it may take.
+    `route` is None for a model that is served here. `backend` is who answered, `price` what that costs, `attempts` what
+    was tried or passed over before. `to_backend` changes the headers of what is sent; where it has a `span`, they have
+    the `trace`, too. A `hit` is exact or semantic, and `saved` so many nano-dollars; it is empty for what was not found
+    in the cache.
     """
 
     asked: Request

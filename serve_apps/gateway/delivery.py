@@ -10,6 +10,7 @@ from time import monotonic
 from serve_apps.gateway.call import Call
 from serve_apps.gateway.errors import ApiError, Failure
 from serve_apps.gateway.exchange import Exchange
+from serve_apps.gateway.hold import Hold
 from serve_apps.gateway.prefix import prefix_draw
 from serve_apps.gateway.replicas import Server, Visit
 from serve_apps.gateway.routes import Routes, sticky_key
@@ -24,19 +25,26 @@ GRACE_SECONDS = 1.0
 
 
 class Delivery:
-    def __init__(self, exchange: Exchange, routes: Routes, mirror: Mirror, total_s: float) -> None:
+    def __init__(self, exchange: Exchange, routes: Routes, mirror: Mirror, hold: Hold, total_s: float) -> None:
         self._exchange = exchange
         self._routes = routes
         self._mirror = mirror
+        self._hold = hold
         self._total_s = total_s
 
     async def deliver(self, call: Call, left_s: float | None = None) -> None:
-        """Within `left_s` seconds, where no more are left of what a request may take.
+        """Within `left_s` seconds, where no more are left of what a request may take. One for a model that is asleep
+        waits for it before, as long as the table says.
 
         Raises ApiError, that of the last try, while nothing was passed on. Raises TimeoutError where a client took so
         long to read its answer that the request's time was over.
         """
         total_s = self._total_s if left_s is None else left_s
+        name = call.request.model
+        model = call.table.models.get(name)
+        if model is not None and model.asleep:
+            wakes_s = model.wakes_s if left_s is None else min(model.wakes_s, left_s)
+            call.table = await self._hold.until_awake(name, wakes_s)
         async with asyncio.timeout(total_s + GRACE_SECONDS):
             await self._deliver(call, total_s)
 
@@ -69,10 +77,12 @@ class Delivery:
                 await self._exchange.answer(visit, request, scope, call.answer, call.taken)
                 break
             except ApiError as error:
-                call.taken.clear()
                 now = monotonic()
                 failed, seconds_left = error.failure, began + total_s - now
-                if failed is None or last or seconds_left <= 0 or (failed is Failure.FAILED and failed in failures):
+                if failed is None:
+                    raise  # perhaps by a filter that refused an answer, which took what it took
+                call.taken.clear()
+                if last or seconds_left <= 0 or (failed is Failure.FAILED and failed in failures):
                     raise
                 if failed is not Failure.UNREACHED:
                     failures.append(failed)

@@ -101,6 +101,11 @@ def method_not_allowed(method: str, allowed: tuple[str, ...]) -> ApiError:
     return ApiError(405, "method_not_allowed", message, headers=((b"allow", listed.encode()),))
 
 
+def request_too_slow(limit_s: float) -> ApiError:
+    message = f"The request body did not come within {limit_s:g} s."
+    return ApiError(408, "request_timeout", message)
+
+
 def model_not_found(model: str, served: Collection[str]) -> ApiError:
     model = _short(model)
     nearest = difflib.get_close_matches(model, served, n=1)

@@ -76,7 +76,7 @@ class Exchange:
         try:
             await answer.whole(200, body, headers)
         except ValueError:
-            raise model_unavailable(request.model, "its answer cannot be read") from None
+            raise model_unavailable(request.model, "its answer cannot be read", Failure.FAILED) from None
 
     async def _relay(
         self, wire: Wire, answer: Answer, headers: Headers, meter: Meter, visit: Visit, shown: bool, taken: Taken

@@ -6,8 +6,10 @@ are given again, too. Stores nothing itself.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
+from serve_apps.gateway.accounts.bound import bound_of
 from serve_apps.gateway.answer import JSON
 from serve_apps.gateway.attempt import SSE
 from serve_apps.gateway.cache.cache import Cache
@@ -26,9 +28,12 @@ NO_FILTERS = "[]"
 
 
 class Front:
-    def __init__(self, delivery: RouteDelivery, cache: Cache) -> None:
+    """`admit` sets aside what a request may take: once more where filters made more of it."""
+
+    def __init__(self, delivery: RouteDelivery, cache: Cache, admit: Callable[[Call], Awaitable[None]]) -> None:
         self._delivery = delivery
         self._cache = cache
+        self._admit = admit
         self._secret_of = delivery.secrets.at
 
     async def deliver(self, call: Call, route: Route) -> None:
@@ -39,6 +44,10 @@ class Front:
         key = call.key
         context = Context(key.name, key.organization, route.name, call.request.model, call.answer.request_id)
         call.request = filters.on_request(call.request, context)
+        bound = bound_of(call.request)
+        if bound.prompt > call.bound.prompt or bound.completion > call.bound.completion:
+            call.bound = bound
+            await self._admit(call)
         call.to_backend = partial(filters.to_backend, context=context)
         ask = None
         if route.cache is not None:

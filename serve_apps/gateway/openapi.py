@@ -15,6 +15,7 @@ REFUSALS = {
     401: "There is no API key, or it is not good.",
     403: "The API key may not use this model or this route.",
     404: "No model of this name may be asked at this path.",
+    408: "The request body took too long to come.",
     413: "The request body is too large.",
     429: "Too many requests, tokens or costs; `retry-after` says when there is room again.",
     502: "The answer broke off.",

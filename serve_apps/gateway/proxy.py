@@ -32,13 +32,15 @@ LEAST_CONNECT_S = 0.025
 class Timeouts:
     """Seconds. `silence_s` bounds the wait for the next byte, the first one included; `total_s` the whole answer, from
     the first try on; `eager_connect_s` the first wait for a connection where another replica can take the request. Each
-    further one is half as long, so that all of them together are less than a second.
+    further one is half as long, so that all of them together are less than a second. `body_s` bounds how long a client
+    may take to send its request, which has a place among those that are worked on.
     """
 
     connect_s: float = 2.0
     eager_connect_s: float = 0.4
     silence_s: float = 120.0
     total_s: float = 600.0
+    body_s: float = 60.0
 
 
 class Upstream:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from random import random
 from time import monotonic, time
@@ -32,12 +32,23 @@ from serve_apps.gateway.errors import NOT_FOUND, ApiError, Failure, model_unavai
 from serve_apps.gateway.pool import Full, Pool
 from serve_apps.gateway.probes import Probes, Probing
 from serve_apps.gateway.secret import Secrets
+from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.surface import as_chat
 from serve_apps.gateway.table import BackendPlace, BackendSpec, Route, Table
 from serve_apps.gateway.wire import Wires
 
+MOST_WAIT_SECONDS = 60.0
+"""What a client is told to wait for backends at the most: nobody knows when they are well."""
 MOST_WAITING = 1024
 """Requests that wait for a connection to one backend; further ones go elsewhere at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A route's backends: whose turn it is, and what the route says of each."""
+
+    chooser: Chooser
+    specs: dict[Backend, BackendSpec]
 
 
 class RouteDelivery:
@@ -50,10 +61,9 @@ class RouteDelivery:
         self._total_s = total_s
         self._wires = Wires(nearby=False)
         self._backends: dict[BackendPlace, Backend] = {}
-        self._choosers: dict[tuple[str, str | None], Chooser] = {}
         self._routes: dict[tuple[str, str | None], Route] = {}
         self._pools: dict[tuple[BackendPlace, int], Pool] = {}
-        self._specs: dict[tuple[str, str | None], dict[Backend, BackendSpec]] = {}
+        self._ways: dict[tuple[str, str | None], Way] = {}
         self.probes = Probes(self._wires, self.secrets, probing)
         self.close = self._wires.close
 
@@ -67,37 +77,38 @@ class RouteDelivery:
         if table is None or table.routes == self._routes:
             return
         backends: dict[BackendPlace, Backend] = {}
-        choosers, specs = {}, {}
+        ways = {}
         for key, route in table.routes.items():
-            taking = []
-            for spec in route.backends:
-                # Weight, price and limits are the route's business, not the backend's: it is one whatever they are.
-                place = spec.place
-                backend = (
-                    backends.get(place) or self._backends.get(place) or Backend(spec.name, spec.provider, spec.model)
-                )
-                backend.triggers = route.triggers
-                backends[place] = backend
-                taking.append((backend, spec.weight))
-            specs[key] = {backend: spec for (backend, _), spec in zip(taking, route.backends, strict=True)}
-            choosers[key] = Chooser(taking, route.chain)
-            if (before := self._choosers.get(key)) is not None:
-                choosers[key].go_on(before)
-        self._backends, self._choosers, self._routes = backends, choosers, table.routes
+            ways[key] = self._way(route, backends)
+            if (before := self._ways.get(key)) is not None:
+                ways[key].chooser.go_on(before.chooser)
+        self._backends, self._ways, self._routes = backends, ways, table.routes
         self._pools = {(place, size): pool for (place, size), pool in self._pools.items() if place in backends}
-        self._specs = specs
         self.probes.backends = {
-            backend: specs[key][backend]
-            for key, chooser in choosers.items()
-            for backend in chooser.backends
-            if specs[key][backend].url
+            backend: way.specs[backend]
+            for way in ways.values()
+            for backend in way.chooser.backends
+            if way.specs[backend].url
         }
+
+    def _way(self, route: Route, backends: dict[BackendPlace, Backend]) -> Way:
+        """The route's backends are in `backends` then."""
+        taking = []
+        for spec in route.backends:
+            # Weight, price and limits are the route's business, not the backend's: it is one whatever they are.
+            place = spec.place
+            backend = backends.get(place) or self._backends.get(place) or Backend(spec.name, spec.provider, spec.model)
+            backend.triggers = route.triggers
+            backends[place] = backend
+            taking.append((backend, spec.weight))
+        specs = {backend: spec for (backend, _), spec in zip(taking, route.backends, strict=True)}
+        return Way(Chooser(taking, route.chain), specs)
 
     def standings(self) -> Iterator[Standing]:
         """How each backend of each route is now."""
         now = monotonic()
-        for key, specs in self._specs.items():
-            for backend, spec in specs.items():
+        for key, way in self._ways.items():
+            for backend, spec in way.specs.items():
                 closed = backend.closed(now)
                 why = closed.why if closed else backend.sick(now)
                 yield Standing(self._routes[key].name, spec.name, backend.health.state.name.lower(), why)
@@ -106,9 +117,12 @@ class RouteDelivery:
         """Raises ApiError, of all that was tried what tells the client most, while nothing was passed on."""
         if call.request.document.get("stream") and not route.streaming:
             raise ApiError(400, "unsupported", f"The route '{route.name}' does not stream.", param="stream")
-        began, attempts, specs = monotonic(), call.attempts, self._specs[route.path, route.model]
+        began, attempts = monotonic(), call.attempts
+        # One that was taken away since the request came answers it still.
+        way = self._ways.get((route.path, route.model)) or self._way(route, {})
+        specs = way.specs
         barred = self._teller.barred(call, specs)
-        choice = self._choosers[route.path, route.model].choose(began, barred)
+        choice = way.chooser.choose(began, barred)
         order, here = list(choice.order), 0
         if choice.words:
             attempts.append(choice.words)
@@ -192,7 +206,7 @@ class RouteDelivery:
             fault, now = failed.fault, monotonic()
             waited = 1000 * (now - began) if fault.failure is Failure.SILENT else None
             backend.failed(period, fault, now, random(), waited)
-            if not fault.delivered:
+            if not (fault.delivered or fault.refused):  # an answer that a filter refused costs as any other
                 call.taken.clear()
             return fault
         except BaseException:
@@ -216,9 +230,11 @@ class RouteDelivery:
         if call.attempts:
             headers.append(_told(call.attempts))
         at = spec.place, route.pool_size
+        began = monotonic()
         pool = self._pools.get(at) or self._pools.setdefault(at, Pool(Admission(route.pool_size, MOST_WAITING)))
         try:
             async with pool.turn(call.key.priority, 0, min(route.timeout_s, left_s)):
+                left_s -= monotonic() - began
                 await attempt(self._wires, spec, out, call.answer, call.taken, headers, route.timeout_s, left_s)
         except Full:
             reason = f"all {route.pool_size} connections to it are in use"
@@ -229,11 +245,12 @@ class RouteDelivery:
         call.answer.expect(call.asked, native=False)
         try:
             await self._here.deliver(replace(call, request=request), left_s)
+            if call.taken.cut:
+                raise Failed(Fault(Failure.BROKEN, STREAM_CUT, delivered=True))
         except ApiError as error:
             told = error if error.status != NOT_FOUND else model_unavailable(request.model, "it is not served here")
-            raise Failed(
-                Fault(error.failure or Failure.FAILED, told, error.status, delivered=call.answer.started)
-            ) from None
+            failure, delivered, refused = error.failure or Failure.FAILED, call.answer.started, call.taken.came
+            raise Failed(Fault(failure, told, error.status, refused=refused, delivered=delivered)) from None
 
 
 def _told(attempts: list[str]) -> tuple[bytes, bytes]:
@@ -242,10 +259,9 @@ def _told(attempts: list[str]) -> tuple[bytes, bytes]:
 
 def _nobody(model: str, words: str, choice: Choice, barred: Mapping[Backend, Closed], now: float) -> ApiError:
     """Nobody may be asked: 429 where that is for what was used, 503 where backends are not well."""
-    until = min((closed.until for closed in barred.values()), default=choice.until)
-    wait_s = min(60.0, max(1.0, until - now))
+    wait_s = max(1.0, min((closed.until for closed in barred.values()), default=choice.until) - now)
     if barred and all(remark.backend in barred for remark in choice.remarks):
         return used_up(model, words, wait_s)
     error = model_unavailable(model, words)
-    error.headers = after(wait_s)
+    error.headers = after(min(MOST_WAIT_SECONDS, wait_s))
     return error

@@ -6,7 +6,7 @@ Backends are asked for the usage of every stream. Where one does not tell it, it
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serve_apps.gateway.dialects.usage import Usage
 
@@ -18,24 +18,31 @@ _decode = json.JSONDecoder().raw_decode
 
 @dataclass(slots=True)
 class Taken:
-    """Of one request, over all attempts. `usage` is what the backend told that answered, `events` how many events of a
-    stream were delivered, `answered` how many bytes of an answer that is none. `cut` is whether it broke off after
-    some of it was delivered.
+    """Of one request, over all attempts. `usage` is what the backend told that answered, `partial` whether it told that
+    before the answer's end, `events` how many events of a stream were delivered, `answered` how many bytes of an answer
+    that is none. `cut` is whether it broke off after some of it was delivered.
     """
 
     usage: Usage | None = None
+    partial: bool = False
     events: int = 0
     answered: int = 0
     cut: bool = False
 
+    @property
+    def came(self) -> bool:
+        """Whether anything of an answer did that counts."""
+        return bool(self.usage or self.events or self.answered)
+
     def clear(self) -> None:
         """An attempt failed of which nothing was delivered."""
-        self.usage, self.events, self.answered = None, 0, 0
+        self.usage, self.partial, self.events, self.answered = None, False, 0, 0
 
     def read(self, prompt_bytes: int) -> Usage:
         """What to account for a request of so many bytes: nothing where nothing was delivered."""
         if self.usage is not None:
-            return self.usage
+            written = max(self.usage.completion, self.events)
+            return replace(self.usage, completion=written) if self.partial else self.usage
         if not (self.events or self.answered):
             return Usage(0, 0, 0, 0, 0)
         return Usage(-(-prompt_bytes // BYTES_PER_TOKEN), 0, 0, self.events or -(-self.answered // BYTES_PER_TOKEN), 0)

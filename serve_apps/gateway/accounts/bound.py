@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from serve_apps.gateway.body import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES, Request
 
@@ -47,11 +47,13 @@ def bound_of(request: Request) -> Bound:
     document, path = request.document, request.path
     parts = len(request.prompt) if isinstance(request.prompt, list) else 1
     prompt = len(request.raw) + OVERHEAD + PER_PART * parts
-    prompt += REMOTE_PART * sum(request.raw.count(name) for name in REMOTE)
+    # A name of JSON may be written with escapes: then it is looked for as we would write it.
+    plain = json.dumps(document).encode() if b"\\u" in request.raw else request.raw
+    prompt += REMOTE_PART * sum(plain.count(name) for name in REMOTE)
     if path == EMBEDDINGS:
         return Bound(prompt, 0, True)
     told = next((n for name in ANSWER_FIELDS[path] if type(n := document.get(name)) is int and n > 0), None)
-    return Bound(prompt, _answers(document) * (USUAL_ANSWER if told is None else told), told is not None)
+    return Bound(prompt, _answers(request) * (USUAL_ANSWER if told is None else told), told is not None)
 
 
 def bounded(request: Request, bound: Bound, most: int) -> tuple[Request, Bound]:
@@ -60,13 +62,16 @@ def bounded(request: Request, bound: Bound, most: int) -> tuple[Request, Bound]:
     """
     if bound.said:
         return request, bound
-    several = _answers(request.document)
+    several = _answers(request)
     tokens = max(LEAST_ANSWER, min(USUAL_ANSWER, (most - bound.prompt) // several))
     document = {**request.document, ANSWER_FIELDS[request.path][0]: tokens}
     said = Bound(bound.prompt, several * tokens, True)
     return replace(request, document=document, raw=json.dumps(document).encode()), said
 
 
-def _answers(document: dict[str, Any]) -> int:
-    """How many answers are asked for."""
-    return max((n for name in ("n", "best_of") if type(n := document.get(name)) is int and n > 0), default=1)
+def _answers(request: Request) -> int:
+    """How many answers are asked for: of a batch, so many to each prompt. A list of numbers is one prompt."""
+    document, prompt = request.document, request.prompt
+    several = max((n for name in ("n", "best_of") if type(n := document.get(name)) is int and n > 0), default=1)
+    batch = request.path == COMPLETIONS and isinstance(prompt, list) and any(type(one) is not int for one in prompt[:1])
+    return several * len(prompt) if batch else several

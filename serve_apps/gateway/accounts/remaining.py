@@ -5,14 +5,17 @@ Of several limits it is the one of which the least is left.
 
 from __future__ import annotations
 
-from serve_apps.gateway.accounts.bank import Reservation
+from collections.abc import Sequence
+
+from serve_apps.gateway.accounts.bank import Charge
+from serve_apps.gateway.accounts.purse import Purse
 from serve_apps.gateway.wire import Headers
 
 
-def rate_headers(reservation: Reservation, now: float) -> Headers:
+def rate_headers(charged: Sequence[tuple[Charge, Purse]], now: float) -> Headers:
     found: Headers = []
     for what in ("requests", "tokens"):
-        purses = [purse for charge, purse, _ in reservation.taken if charge.what == what]
+        purses = [purse for charge, purse in charged if charge.what == what]
         if not purses:
             continue
         least = min(purses, key=lambda purse: (purse.left + purse.units) / purse.capacity)

@@ -34,9 +34,12 @@ class Teller:
         self._of_keys: dict[tuple[str, str | None], tuple[Key, tuple[Account, ...]]] = {}
 
     async def admit(self, call: Call) -> None:
-        """Sets aside what the request may take of its key's and organisation's. Raises ApiError 429 where that is more
-        than there is, 503 where nobody can tell.
+        """Sets aside what the request may take of its key's and organisation's, instead of what was before. Raises
+        ApiError 429 where that is more than there is, 503 where nobody can tell.
         """
+        if call.reserved is not None:
+            call.reserved.settle({})
+            call.reserved = None
         accounts = self._accounts(call)
         if not accounts and not (call.route and _is_limited(call.route)):
             return
@@ -50,12 +53,14 @@ class Teller:
             return
         bound = call.bound
         need = Need(bound.tokens, max((ceiling(one, bound.prompt, bound.completion) for one in prices), default=0))
+        charges = [charge(account, need) for account in accounts]
         try:
-            reservation = await self._bank.reserve([charge(account, need) for account in accounts])
+            call.reserved = await self._bank.reserve(charges)
         except Short as short:
             raise refusal(short, call.key) from None
-        call.reserved = reservation
-        call.answer.always += rate_headers(reservation, time.monotonic())
+        finally:
+            now = time.monotonic()
+            call.answer.always = rate_headers([(one, self._bank.purse(one, now)) for one in charges], now)
 
     def barred(self, call: Call, specs: Mapping[Backend, BackendSpec]) -> Mapping[Backend, Closed]:
         """The backends of which it is known that there is not enough for the request, and why."""

@@ -87,7 +87,7 @@ class EventsRelay:
             error = next(one for one in found if one.get("error"))
             self.told = status_of(error), json.dumps(error).encode()
         self._taken.events += len(found)
-        self._taken.usage = self._chunks.usage
+        self._taken.usage, self._taken.partial = self._chunks.usage, not self._chunks.ended
         return b"".join(plain_event(one) for one in found if self._counted or one.get("choices") or one.get("error"))
 
     def finish(self) -> bytes:
@@ -122,6 +122,7 @@ class NativeRelay:
                 self.told = status_of(said_object(event.data)), event.data
             data = event.data.decode(errors="replace").replace("\n", "\ndata: ")
             out.append(f"event: {name}\ndata: {data}\n\n".encode())
+        self._taken.partial = not self.whole
         return b"".join(out)
 
     def _count(self, event: Json) -> None:

@@ -350,3 +350,12 @@ def test_an_error_of_anthropic_s_is_told_to_openai_s_client_in_its_own_form() ->
 )
 def test_a_retry_after_is_seconds_or_a_date(told: bytes | None, seconds: float | None) -> None:
     assert seconds_of(told) == seconds
+
+
+@pytest.mark.parametrize("told", ["inf", "1e999", "nan", "Fri, 31 Dec 9999 23:59:59 -9999"])
+def test_a_retry_after_that_is_no_time_is_no_error_of_the_gateways(told: str) -> None:
+    async def story() -> None:
+        async with routed(refusing(429, **{"retry-after": told}), retries=0) as (it, _):
+            assert (await ask(it))[0] == 429
+
+    run(story())

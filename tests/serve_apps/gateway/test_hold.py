@@ -1,12 +1,14 @@
 """Models that are asleep: the first requests wait for them, boundedly, and wake them."""
 
 import asyncio
+import json
 from time import perf_counter
 
 import pytest
 
 from control.engine_report import EngineReport
 from serve_apps.gateway import hold
+from tests.serve_apps.gateway.test_backends import backend, publish
 from tests.serve_apps.gateway.test_requests import refusal, run
 from tests.serve_apps.gateway.upstream import CHAT, World, answer_events, answer_json, arm_of, chat_body, world
 
@@ -18,7 +20,7 @@ async def ask(it: World) -> int:
 
 
 async def held(it: World, count: int) -> None:
-    while it.gateway._hold._held.total() != count:
+    while it.gateway._delivery._hold._held.total() != count:
         await asyncio.sleep(0.005)
 
 
@@ -129,8 +131,8 @@ def test_a_wish_is_made_again_while_somebody_waits_and_no_longer(monkeypatch: py
             woken = len(it.published.woken)
             await asyncio.sleep(0.15)
             assert len(it.published.woken) == woken
-            assert not it.gateway._hold._asking
-            assert not it.gateway._hold._held
+            assert not it.gateway._delivery._hold._asking
+            assert not it.gateway._delivery._hold._held
 
     run(story())
 
@@ -151,5 +153,27 @@ def test_the_time_that_a_request_was_held_is_not_the_applications() -> None:
             found = await it.figures_of("a", 1)
             (ttft,) = found.ttft_ms
             assert 1.1**ttft < 950
+
+    run(story())
+
+
+def test_a_model_that_a_route_leads_to_is_waited_for_and_woken_too() -> None:
+    async def story() -> None:
+        async with world(answer_json) as it:
+            await publish(it, {**backend("local-vllm", ""), "model": "tiny"}, retries=0)
+            assert it.published.raw is not None
+            table = json.loads(it.published.raw)
+            for arms in ([], [arm_of(("", it.engine.url))]):
+                it.version += 1
+                told = {"version": it.version, "models": {"tiny": {"arms": arms, "wakes_s": 10}}}
+                it.published.raw = json.dumps({**table, **told}).encode()
+                await it.read_again()
+                if not arms:
+                    asking = asyncio.create_task(it.client.post(CHAT, json=chat_body(model="gpt")))
+                    while not it.published.woken:
+                        assert not asking.done()
+                        await asyncio.sleep(0.005)
+            assert (await asking).status == 200
+            assert it.published.woken == ["tiny"]
 
     run(story())

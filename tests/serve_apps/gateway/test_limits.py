@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import openai
 import pytest
 from aiohttp import web
 
-from control.accounts import Counts
+from control.accounts import Counts, Reply, Report
 from serve_apps.gateway.proxy import Timeouts
 from tests.serve_apps.gateway.test_backends import ask, backend, claude, provider, publish, routed
 from tests.serve_apps.gateway.test_requests import run
@@ -78,6 +79,7 @@ def test_a_key_that_used_its_requests_is_told_when_to_come_back() -> None:
             assert told["error"]["code"] == "rate_limit_exceeded"
             assert told["error"]["type"] == "requests"
             assert 55 <= int(headers["retry-after"]) <= 62
+            assert (headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == ("3", "0")
             assert len(one.bodies) == 3
 
     run(story())
@@ -178,7 +180,7 @@ def test_a_route_of_which_all_is_used_up_says_429_and_when() -> None:
             while status == 200:
                 status, told, headers = await ask(it, max_tokens=20)
             assert (status, told["error"]["code"]) == (429, "rate_limit_exceeded")
-            assert 1 <= int(headers["retry-after"]) <= 61
+            assert 1 <= int(headers["retry-after"]) <= 62
 
     run(story())
 
@@ -264,5 +266,29 @@ def test_a_client_that_leaves_pays_for_what_it_got() -> None:
             assert counts.errors == 1
             assert 4 <= counts.completion <= 30
             assert counts.cost == counts.prompt * 1000 + counts.completion * 4000
+
+    run(story())
+
+
+def test_a_request_that_waits_for_the_ledger_is_answered_although_its_route_is_taken_away() -> None:
+    async def story() -> None:
+        async with routed(counted) as (it, (one,)):
+            asked, answers, lend = threading.Event(), threading.Event(), it.published.lend
+
+            def slow(report: Report) -> Reply:
+                if report.asks:
+                    asked.set()
+                    answers.wait(5)
+                return lend(report)
+
+            it.gateway._bank._door = slow
+            await set_up(it, one.url, limit(cost_per_day=DOLLAR))
+            asking = asyncio.create_task(ask(it))
+            await asyncio.to_thread(asked.wait, 5)
+            it.version += 1
+            it.publish(version=it.version)
+            await it.read_again()
+            answers.set()
+            assert (await asking)[0] == 200
 
     run(story())

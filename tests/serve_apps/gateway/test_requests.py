@@ -274,3 +274,17 @@ def test_an_answer_that_breaks_off_before_its_end_is_an_error_and_not_a_short_an
             await refusal(response, 503, "model_unavailable")
 
     run(story())
+
+
+def test_a_client_that_does_not_send_its_request_gives_its_place_back() -> None:
+    async def story() -> None:
+        async with world(answer_json, Timeouts(body_s=0.1)) as it:
+            reader, writer = await asyncio.open_connection("127.0.0.1", it.port)
+            writer.write(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n".encode())
+            writer.write(b"content-length: 100\r\n\r\n{")
+            told = await asyncio.wait_for(reader.readuntil(b"}}"), 2)
+            assert told.startswith(b"HTTP/1.1 408 ")
+            assert b"request_timeout" in told
+            writer.close()
+
+    run(story())
