@@ -302,7 +302,9 @@ def test_a_backend_may_be_a_model_that_is_served_here() -> None:
         async with routed(refusing(500)) as (it, (one,)):
             here = {**backend("local-vllm", ""), "model": "tiny", "weight": 0}
             await publish(it, backend("openai", one.url), here)
-            assert (await ask(it))[0] == 200
+            status, _, headers = await ask(it)
+            assert (status, headers["x-biplane-backend"]) == (200, "local-vllm/tiny")
+            assert headers["x-biplane-attempts"].startswith("openai/openai-model answered 500")
             assert json.loads(it.engine.bodies[0])["model"] == "tiny"
 
     run(story())
