@@ -41,11 +41,13 @@ class Delivery:
         long to read its answer that the request's time was over.
         """
         total_s = self._total_s if left_s is None else left_s
-        name = call.request.model
+        name, began = call.request.model, monotonic()
         model = call.table.models.get(name)
         if model is not None and model.asleep:
             wakes_s = model.wakes_s if left_s is None else min(model.wakes_s, left_s)
             call.table = await self._hold.until_awake(name, wakes_s)
+            if left_s is not None:
+                total_s = left_s - (monotonic() - began)
         async with asyncio.timeout(total_s + GRACE_SECONDS):
             await self._deliver(call, total_s, headers or [])
 

@@ -239,8 +239,12 @@ class RouteDelivery:
 
     async def _ask_here(self, call: Call, spec: BackendSpec, request: Request, left_s: float) -> None:
         call.answer.expect(call.asked, native=False)
+        scope = call.scope
+        if call.to_backend is not None:
+            scope = {**scope, "headers": call.to_backend(scope["headers"])}
+        headers = _answered_by(spec, call.attempts)
         try:
-            await self._here.deliver(replace(call, request=request), left_s, _answered_by(spec, call.attempts))
+            await self._here.deliver(replace(call, request=request, scope=scope), left_s, headers)
             if call.taken.cut:
                 raise Failed(Fault(Failure.BROKEN, STREAM_CUT, delivered=True))
         except ApiError as error:
