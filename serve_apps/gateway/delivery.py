@@ -16,6 +16,7 @@ from serve_apps.gateway.replicas import Server, Visit
 from serve_apps.gateway.routes import Routes, sticky_key
 from serve_apps.gateway.shadow import Mirror
 from serve_apps.gateway.table import Affinity
+from serve_apps.gateway.wire import Headers
 
 TRIES = 3
 """How often a request is sent at most; a replica that could not be reached was sent nothing. What makes every engine
@@ -32,23 +33,25 @@ class Delivery:
         self._hold = hold
         self._total_s = total_s
 
-    async def deliver(self, call: Call, left_s: float | None = None) -> None:
-        """Within `left_s` seconds, where no more are left of what a request may take. One for a model that is asleep
-        waits for it before, as long as the table says.
+    async def deliver(self, call: Call, left_s: float | None = None, headers: Headers | None = None) -> None:
+        """With `headers` on a good answer, and within `left_s` seconds, where no more are left of what a request may
+        take. One for a model that is asleep waits for it before, as long as the table says.
 
         Raises ApiError, that of the last try, while nothing was passed on. Raises TimeoutError where a client took so
         long to read its answer that the request's time was over.
         """
         total_s = self._total_s if left_s is None else left_s
-        name = call.request.model
+        name, began = call.request.model, monotonic()
         model = call.table.models.get(name)
         if model is not None and model.asleep:
             wakes_s = model.wakes_s if left_s is None else min(model.wakes_s, left_s)
             call.table = await self._hold.until_awake(name, wakes_s)
+            if left_s is not None:
+                total_s = left_s - (monotonic() - began)
         async with asyncio.timeout(total_s + GRACE_SECONDS):
-            await self._deliver(call, total_s)
+            await self._deliver(call, total_s, headers or [])
 
-    async def _deliver(self, call: Call, total_s: float) -> None:
+    async def _deliver(self, call: Call, total_s: float, headers: Headers) -> None:
         request, scope, table = call.request.counted(), call.scope, call.table
         name, routes, began = request.model, self._routes, monotonic()
         key = near = None
@@ -72,6 +75,7 @@ class Delivery:
                 hurry=len(tried) - len(failures) if routes.servers(name) > len(tried) else 0,
                 tried=tried,
                 task=None if last else asyncio.current_task(),
+                headers=headers,
             )
             try:
                 await self._exchange.answer(visit, request, scope, call.answer, call.taken)

@@ -45,7 +45,7 @@ class Exchange:
                 await self._upstream.send(wire, visit, request, scope)
                 self._routes.reached(visit.server)
                 try:
-                    headers = returned_headers(wire.headers) + told
+                    headers = returned_headers(wire.headers) + told + visit.headers
                     if any(name == b"content-type" and kind.startswith(EVENT_STREAM) for name, kind in headers):
                         outcome = await self._relay(wire, answer, headers, meter, visit, request.shown, taken)
                         return

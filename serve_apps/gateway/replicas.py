@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 from serve_apps.gateway.endpoints import Endpoint
 from serve_apps.gateway.hashing import draw, mixed
 from serve_apps.gateway.table import Arm, Replica
+from serve_apps.gateway.wire import Headers
 
 OVERLOAD = 1.25
 """How much more than the mean a preferred replica may have, and one request beside (consistent hashing with bounded
@@ -54,7 +55,7 @@ class Visit:
     It has `total_s` seconds, or where that is None all that a request has. One in a `hurry` waits less long for a
     connection, because another replica can take it, and half as long each time. A `mirrored` one is a copy. With the
     `task` that answers it, it can be taken back while it waits for its first byte; `tried` are the replicas that the
-    request had by now, this one among them.
+    request had by now, this one among them. A good answer gets the `headers` besides its own.
     """
 
     server: Server
@@ -66,6 +67,7 @@ class Visit:
     mirrored: bool = False
     tried: Collection[Server] = ()
     task: asyncio.Task[None] | None = None
+    headers: Headers = field(default_factory=list)
     taken_back: bool = False
 
     def __enter__(self) -> None:

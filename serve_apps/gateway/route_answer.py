@@ -11,6 +11,7 @@ from serve_apps.gateway.cache.collect import Collector
 from serve_apps.gateway.dialects.reading import Json
 from serve_apps.gateway.errors import ApiError
 from serve_apps.gateway.filters.answers import AnswerFilter
+from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.wire import Headers
 
 
@@ -19,7 +20,8 @@ class RouteAnswer(Answer):
     for each attempt that comes to a `start`.
 
     The head of a stream waits for what filters let through. Raises ApiError where they refuse what was given: where
-    anything was passed on before, the stream has its error event.
+    anything was passed on before, the stream has its error event. Raises ValueError for what they cannot read: the
+    stream has its error event, too, and gets no more parts.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class RouteAnswer(Answer):
         self._collector: Collector | None = None
         self._completion: Json | None = None
         self._waiting: tuple[int, Headers] | None = None
+        self._over = False
 
     @property
     def started(self) -> bool:  # type: ignore[override]  # it is the inner one's to set
@@ -67,7 +70,15 @@ class RouteAnswer(Answer):
             self._collector.feed(body)
         if self._looking is None:
             return await self._inner.part(body, last)
-        told = self._looking.feed(body) + (self._looking.finish() if last else b"")
+        if self._over:
+            return None
+        try:
+            told = self._looking.feed(body) + (self._looking.finish() if last else b"")
+        except ValueError:
+            self._over = True
+            await self._begin()
+            await self._inner.part(b"data: " + STREAM_CUT.body() + b"\n\n", last=True)
+            raise
         if refused := self._looking.rejected:
             if self.started:
                 await self._inner.part(told, last=True)

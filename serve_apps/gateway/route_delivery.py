@@ -35,7 +35,7 @@ from serve_apps.gateway.secret import Secrets
 from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.surface import as_chat
 from serve_apps.gateway.table import BackendPlace, BackendSpec, Route, Table
-from serve_apps.gateway.wire import Wires
+from serve_apps.gateway.wire import Headers, Wires
 
 MOST_WAIT_SECONDS = 60.0
 """What a client is told to wait for backends at the most: nobody knows when they are well."""
@@ -182,7 +182,7 @@ class RouteDelivery:
         request.
         """
         if not spec.url:
-            return partial(self._ask_here, call, as_chat(call.request).named(spec.model))
+            return partial(self._ask_here, call, spec, as_chat(call.request).named(spec.model))
         out = outgoing(call.request, spec, self.secrets.of(spec), int(time()))
         return partial(self._ask, call, route, spec, out)
 
@@ -226,9 +226,7 @@ class RouteDelivery:
         if call.trace:
             out = replace(out, headers=out.headers + call.trace)
         call.answer.expect(call.asked, native=out.native)
-        headers = [(b"x-biplane-backend", spec.name.encode())]
-        if call.attempts:
-            headers.append(_told(call.attempts))
+        headers = _answered_by(spec, call.attempts)
         at = spec.place, route.pool_size
         began = monotonic()
         pool = self._pools.get(at) or self._pools.setdefault(at, Pool(Admission(route.pool_size, MOST_WAITING)))
@@ -241,16 +239,24 @@ class RouteDelivery:
             fault = Fault(Failure.UNREACHED, model_unavailable(spec.name, reason), unasked=reason)
             raise Failed(fault) from None
 
-    async def _ask_here(self, call: Call, request: Request, left_s: float) -> None:
+    async def _ask_here(self, call: Call, spec: BackendSpec, request: Request, left_s: float) -> None:
         call.answer.expect(call.asked, native=False)
+        scope = call.scope
+        if call.to_backend is not None:
+            scope = {**scope, "headers": call.to_backend(scope["headers"])}
+        headers = _answered_by(spec, call.attempts)
         try:
-            await self._here.deliver(replace(call, request=request), left_s)
+            await self._here.deliver(replace(call, request=request, scope=scope), left_s, headers)
             if call.taken.cut:
                 raise Failed(Fault(Failure.BROKEN, STREAM_CUT, delivered=True))
         except ApiError as error:
             told = error if error.status != NOT_FOUND else model_unavailable(request.model, "it is not served here")
             failure, delivered, refused = error.failure or Failure.FAILED, call.answer.started, call.taken.came
             raise Failed(Fault(failure, told, error.status, refused=refused, delivered=delivered)) from None
+
+
+def _answered_by(spec: BackendSpec, attempts: list[str]) -> Headers:
+    return [(b"x-biplane-backend", spec.name.encode()), *([_told(attempts)] if attempts else [])]
 
 
 def _told(attempts: list[str]) -> tuple[bytes, bytes]:

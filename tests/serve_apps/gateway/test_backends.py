@@ -301,8 +301,12 @@ def test_a_backend_may_be_a_model_that_is_served_here() -> None:
     async def story() -> None:
         async with routed(refusing(500)) as (it, (one,)):
             here = {**backend("local-vllm", ""), "model": "tiny", "weight": 0}
-            await publish(it, backend("openai", one.url), here)
-            assert (await ask(it))[0] == 200
+            lab = {"type": "headers", "request": {"set": {"x-tenant": "lab"}}}
+            await publish(it, backend("openai", one.url), here, filters=[lab])
+            status, _, headers = await ask(it)
+            assert (status, headers["x-biplane-backend"]) == (200, "local-vllm/tiny")
+            assert headers["x-biplane-attempts"].startswith("openai/openai-model answered 500")
+            assert it.engine.headers[0]["x-tenant"] == "lab"
             assert json.loads(it.engine.bodies[0])["model"] == "tiny"
 
     run(story())

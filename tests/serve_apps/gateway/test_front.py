@@ -153,3 +153,18 @@ def test_a_backend_that_breaks_off_is_neither_kept_nor_seen_in_the_next_ones_ans
             assert it.published.kept == {}
 
     run(story())
+
+
+def test_a_stream_that_filters_cannot_read_ends_in_an_error_and_not_in_nothing() -> None:
+    async def odd(request: web.Request) -> web.StreamResponse:
+        response = await start_events(request)
+        await response.write(b'data: {"choices": [{"message": {}}]}\n\ndata: [DONE]\n\n')
+        return response
+
+    async def story() -> None:
+        async with routed(odd) as (it, (one,)):
+            await set_up(it, one, filters=[{**MAIL, "on": "response"}], retries=0)
+            async with it.client.post(CHAT, json=chat_body(model="gpt", stream=True)) as response:
+                assert b"stream_interrupted" in await response.read()
+
+    run(story())
