@@ -11,7 +11,7 @@ import asyncio
 import gc
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -147,8 +147,8 @@ class Gateway:
         refreshing = asyncio.create_task(self._keep_fresh())
         figures = self._figures.run(self._report, self._named, self._recorder.body, 2 * self._period_s)
         reporting = asyncio.create_task(figures)
-        banking = asyncio.create_task(self._bank.run())
-        probing = asyncio.create_task(self._backends.probes.run())
+        banking = asyncio.create_task(_kept_up(self._bank.run))
+        probing = asyncio.create_task(_kept_up(self._backends.probes.run))
         self._recorder.open()
         gc.collect()
         gc.freeze()  # what was imported stays: looking through it again costs streams tens of milliseconds
@@ -315,6 +315,16 @@ def _answer_to(scope: Scope, send: Send) -> Answer:
     if surface is not None:
         return SurfaceAnswer(send, request_id, surface)
     return Answer(send, scope["method"] == "HEAD", request_id)
+
+
+async def _kept_up(run: Callable[[], Awaitable[None]]) -> None:
+    """Whatever goes wrong in it, it goes on: requests wait for what it does."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("%r failed in the gateway and is begun anew", run)
+            await asyncio.sleep(READ_SECONDS)
 
 
 async def _client_left(receive: Receive) -> None:
