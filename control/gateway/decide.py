@@ -14,7 +14,7 @@ from control.kernel.plan import Effect, EndActor, EndApp, EnsureActor, EnsureApp
 from control.kernel.present import AppState
 
 BUILDER = "serve_apps.gateway.deployment:build"
-CACHE = "actors.semantic_cache:SemanticCache"
+CACHE = "serve_apps.gateway.cache.shared:SemanticCache"
 CACHE_THREADS = 4
 """One finds equal requests while others wait for the model."""
 REPLICAS = 2

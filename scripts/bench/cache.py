@@ -21,7 +21,6 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
-from actors.semantic_cache import SemanticCache
 from control.data_plane import find_answer, keep_answer
 from control.gateway.decide import CACHE_THREADS
 from control.kernel.ids import CACHE_ACTOR, NAMESPACE
@@ -31,6 +30,7 @@ from serve_apps.gateway.body import CHAT, parse_request
 from serve_apps.gateway.cache.cache import Cache
 from serve_apps.gateway.cache.policy import CachePolicy
 from serve_apps.gateway.cache.scope import Ask, ask_of
+from serve_apps.gateway.cache.shared import SemanticCache
 
 PARAPHRASES, NEAR_DUPLICATES = 200, 500
 WARM_UP = 20

@@ -1,6 +1,6 @@
 """The answers that a gateway replica may give again: those at hand, then those of the plane's cache.
 
-Kept in memory: the last answers, for seconds. The plane's cache (`actors/semantic_cache.py`) may be slow, dead or not
+Kept in memory: the last answers, for seconds. The plane's cache (`shared.py`) may be slow, dead or not
 there yet: then there is no answer, and never an error. A crash costs what was at hand.
 """
 

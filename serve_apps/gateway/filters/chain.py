@@ -1,6 +1,6 @@
 """The filters of a route, in their order: what the delivery of a request calls.
 
-    filters = build_filters(route.filters, secrets.at)           # when a table is learnt
+    filters = build_filters(route.filters, secrets.at)           # the same object from one request to the next
     context = Context(key.name, organization, route.name, request.model, request_id)     # one for each request
     asked = filters.on_request(request, context)                 # once, before the first attempt
     out = outgoing(asked, spec, ...)                             # of each attempt; answer.expect(request, ...) stays

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from actors.semantic_cache import SemanticCache
+from serve_apps.gateway.cache.shared import SemanticCache
 from tests.serve_apps.gateway.cache.asks import ask
 
 
