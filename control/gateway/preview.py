@@ -20,6 +20,7 @@ def preview(spec: GatewayFile) -> list[Line]:
         lines += [Line("fallback trigger", trigger.text, ()) for trigger in gateway.fallback.triggers]
     settings = gateway.connections
     streaming = "streaming" if settings.streaming else "no streaming"
+    streaming += ", continued elsewhere" if settings.continuation else ""
     timing = (f"timeout {settings.timeout_ms} ms", f"{settings.retry_count} retries", streaming)
     return [*lines, Line("connections", gateway.name, (f"pool of {settings.pool_size}", *timing))]
 

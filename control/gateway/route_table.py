@@ -25,6 +25,7 @@ def routes_of(gateway: Gateway) -> list[dict[str, Any]]:
         "timeout_s": settings.timeout_ms / 1000,
         "retries": settings.retry_count,
         "streaming": settings.streaming,
+        "continuation": settings.continuation,
     }
     return [
         {

@@ -138,6 +138,7 @@ class Connections(Spec):
     timeout_ms: PositiveInt = 30000
     retry_count: Annotated[int, Field(ge=0, le=10)] = 2
     streaming: bool = True
+    continuation: bool = False
 
 
 class Gateway(Spec):

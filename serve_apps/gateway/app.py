@@ -128,7 +128,7 @@ class Gateway:
         self._bank = Bank(doors.ledger)
         self._teller = Teller(self._bank)
         self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s, probing or Probing())
-        self._front = Front(self._backends, Cache(doors.find, doors.keep), self._teller.admit)
+        self._front = Front(self._backends, Cache(doors.find, doors.keep), self._teller)
         log = AccessLog(logs, self._figures.replica) if logs else None
         self._recorder = Recorder(self._backends.standings, log, spans)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -30,7 +30,8 @@ class Call:
     `route` is None for a model that is served here. `backend` is who answered, `price` what that costs, `attempts` what
     was tried or passed over before. `to_backend` changes the headers of what is sent; where it has a `span`, they have
     the `trace`, too. A `hit` is exact or semantic, and `saved` so many nano-dollars; it is empty for what was not found
-    in the cache.
+    in the cache. Backends in `barred` are not asked, for the reasons given. What `continued` a stream that broke off is
+    charged by itself.
     """
 
     asked: Request
@@ -52,6 +53,8 @@ class Call:
     trace: tuple[tuple[bytes, bytes], ...] = ()
     hit: str = ""
     saved: int = 0
+    barred: Mapping[str, str] = field(default_factory=dict)
+    continued: list[Call] = field(default_factory=list)
 
     @property
     def answerer(self) -> str:

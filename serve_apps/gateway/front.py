@@ -1,4 +1,4 @@
-"""What is done with a request of a route before a backend is asked, and with its answer: filters, and the cache.
+"""What is done with a request of a route around the asking of backends: filters, the cache, continuing a broken stream.
 
 The cache holds what backends answered to what filters made of requests: filters that look at answers look at those that
 are given again, too. Stores nothing itself.
@@ -6,39 +6,44 @@ are given again, too. Stores nothing itself.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 from serve_apps.gateway.accounts.bound import bound_of
+from serve_apps.gateway.accounts.teller import Teller
 from serve_apps.gateway.answer import JSON
 from serve_apps.gateway.attempt import SSE
+from serve_apps.gateway.backends.continuation import MOST, may_continue, passed_over, rest_of
 from serve_apps.gateway.cache.cache import Cache
 from serve_apps.gateway.cache.found import Found
 from serve_apps.gateway.cache.replay import events, headers_of, whole
 from serve_apps.gateway.cache.scope import Ask, ask_of
 from serve_apps.gateway.call import Call
+from serve_apps.gateway.continued_answer import ContinuedAnswer
+from serve_apps.gateway.errors import ApiError
 from serve_apps.gateway.filters.build import build_filters
 from serve_apps.gateway.filters.filter import Context
 from serve_apps.gateway.route_answer import RouteAnswer
 from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.surface import as_chat
 from serve_apps.gateway.table import Route
+from serve_apps.gateway.taken import Taken
 
 NO_FILTERS = "[]"
 
 
 class Front:
-    """`admit` sets aside what a request may take: once more where filters made more of it."""
+    """`teller` sets aside what a request may take: once more where filters made more of it, or it is continued."""
 
-    def __init__(self, delivery: RouteDelivery, cache: Cache, admit: Callable[[Call], Awaitable[None]]) -> None:
+    def __init__(self, delivery: RouteDelivery, cache: Cache, teller: Teller) -> None:
         self._delivery = delivery
         self._cache = cache
-        self._admit = admit
+        self._teller = teller
         self._secret_of = delivery.secrets.at
 
     async def deliver(self, call: Call, route: Route) -> None:
         """Raises as `RouteDelivery.deliver` does, and ApiError where filters refuse the request or its answer."""
-        if route.filters == NO_FILTERS and route.cache is None:
+        if route.filters == NO_FILTERS and route.cache is None and not route.continuation:
             return await self._delivery.deliver(call, route)
         filters = build_filters(route.filters, self._secret_of)
         key = call.key
@@ -47,7 +52,7 @@ class Front:
         bound = bound_of(call.request)
         if bound.prompt > call.bound.prompt or bound.completion > call.bound.completion:
             call.bound = bound
-            await self._admit(call)
+            await self._teller.admit(call)
         call.to_backend = partial(filters.to_backend, context=context)
         ask = None
         if route.cache is not None:
@@ -61,7 +66,7 @@ class Front:
         call.answer = answer = RouteAnswer(client, head, partial(filters.answering, context), keeps=ask is not None)
         try:
             if ask is None:
-                await self._delivery.deliver(call, route)
+                await self._asked(call, route)
             else:
                 await self._cached(call, route, answer, ask)
         finally:
@@ -71,12 +76,47 @@ class Front:
     async def _cached(self, call: Call, route: Route, answer: RouteAnswer, ask: Ask) -> None:
         if (found := await self._cache.find(ask)) is not None:
             return await self._again(call, found)
-        await self._delivery.deliver(call, route)
+        await self._asked(call, route)
         if not call.taken.cut and (completion := answer.completion()) is not None:
             usage = call.taken.usage
             told = {"usage": usage.for_chat()} if usage is not None else {}
             self._cache.keep(ask, told | completion, call.cost(call.took()))
         return None
+
+    async def _asked(self, call: Call, route: Route) -> None:
+        """By backends: one, or where its stream breaks off and may be continued, others after it."""
+        chat = as_chat(call.request) if route.continuation else call.request
+        if not route.continuation or not may_continue(chat):
+            return await self._delivery.deliver(call, route)
+        call.request = chat  # a chat is what can be continued, whichever API it was asked in
+        client, barred = call.answer, passed_over(route, {})
+        call.answer = answer = ContinuedAnswer(client)
+        part = call
+        await self._delivery.deliver(call, route)
+        while answer.joined.broken and answer.joined.plain and len(call.continued) < MOST:
+            barred = passed_over(route, {**barred, part.backend: "its answer broke off"})
+            tokens = sum(one.took().completion for one in (call, *call.continued))
+            request = rest_of(chat, answer.joined.text, tokens)
+            part = replace(call, request=request, bound=bound_of(request), barred=barred)
+            part.taken, part.reserved, part.continued = Taken(), None, []
+            if not await self._continues(part, route):
+                break
+            call.continued.append(part)
+        call.taken.cut = bool(answer.joined.broken)
+        if answer.joined.broken:
+            await answer.give_up()
+        return None
+
+    async def _continues(self, part: Call, route: Route) -> bool:
+        """Whether anybody told more. It is charged as a request of its own."""
+        try:
+            await self._teller.admit(part)
+            await self._delivery.deliver(part, route)
+        except ApiError:
+            return False  # the client has an answer already, and is told that it is not whole
+        finally:
+            self._teller.close(part, whole=not part.taken.cut)
+        return True
 
     async def _again(self, call: Call, found: Found) -> None:
         """It is told as if it had been answered now, and costs nothing."""

@@ -6,6 +6,8 @@ Nothing of its content is, and no secret.
 from __future__ import annotations
 
 import asyncio
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 from control.route_traffic import Outcome
@@ -53,7 +55,8 @@ def record_of(call: Call, answer: Answer, error: BaseException | None, now: floa
     monotonic clock, `at` the same moment in seconds since 1970.
     """
     status, outcome, code = _ending(call, answer, error)
-    asked, usage, took_s = call.asked, call.took(), now - call.began
+    asked, took_s, parts = call.asked, now - call.began, (call, *call.continued)
+    usage = reduce(add, (part.took() for part in parts))
     streams = asked.document.get("stream") is True
     return Record(
         at - took_s,
@@ -71,7 +74,7 @@ def record_of(call: Call, answer: Answer, error: BaseException | None, now: floa
         code,
         tuple(call.attempts),
         usage,
-        call.cost(usage),
+        sum(part.cost(part.took()) for part in parts),
         call.hit,
         call.saved,
         len(asked.raw),

@@ -6,6 +6,7 @@ Kept in memory: how each backend is, and whose turn it is, from one table to the
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -122,11 +123,14 @@ class RouteDelivery:
         way = self._ways.get((route.path, route.model)) or self._way(route, {})
         specs = way.specs
         barred = self._teller.barred(call, specs)
+        if call.barred:
+            reasons = {backend: call.barred.get(spec.name) for backend, spec in specs.items()}
+            barred = {**barred, **{backend: Closed(reason, math.inf) for backend, reason in reasons.items() if reason}}
         choice = way.chooser.choose(began, barred)
         order, here = list(choice.order), 0
         if choice.words:
             attempts.append(choice.words)
-        limits, left_s = Limits(route.retries, self._total_s), self._total_s
+        limits, left_s = Limits(route.retries, self._total_s), self._total_s - (began - call.began)
         faults: list[Fault] = []
         unsaid: list[ApiError] = []
         while order:
@@ -155,7 +159,7 @@ class RouteDelivery:
             now = monotonic()
             closed = backend.closed(now)
             closed_s = 0.0 if closed is None else closed.until - now
-            step = decide(Progress(faults, here, len(order) - 1, closed_s, now - began), limits, random())
+            step = decide(Progress(faults, here, len(order) - 1, closed_s, now - call.began), limits, random())
             if isinstance(step, GiveUp):
                 if fault.delivered:
                     call.taken.cut = True

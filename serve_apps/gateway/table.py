@@ -125,7 +125,8 @@ class Route:
     `chain` has providers in the order in which they are fallen back to, `triggers` say when one is left. `timeout_s`
     bounds connecting, the wait for the first token and silence between tokens; `retries` are over all backends.
     `gateway` is the document that it is from, whose limits hold for its requests; `filters` are as the control plane
-    wrote them, in JSON. Without `cache` nothing is cached.
+    wrote them, in JSON. Without `cache` nothing is cached. With `continuation` a
+    stream of text that breaks off is continued by another backend.
     """
 
     name: str
@@ -141,6 +142,7 @@ class Route:
     gateway: str
     filters: str = "[]"
     cache: CachePolicy | None = None
+    continuation: bool = False
 
 
 class Whose(Enum):
@@ -202,6 +204,7 @@ def _route(told: dict[str, Any]) -> Route:
         str(told.get("gateway", "")),
         json.dumps(told.get("filters", [])),
         parse_policy(told.get("cache")),
+        bool(told.get("continuation")),
     )
 
 

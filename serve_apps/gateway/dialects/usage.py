@@ -1,6 +1,6 @@
 """Tokens that an answer took, as the gateway counts them and as each dialect writes them."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from serve_apps.gateway.dialects.reading import Json, said_fields
@@ -20,6 +20,9 @@ class Usage:
     cache_written: int
     completion: int
     reasoning: int
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     @classmethod
     def of_chat(cls, usage: Any) -> "Usage":
