@@ -40,7 +40,7 @@ class Taken:
 
     def read(self, prompt_bytes: int) -> Usage:
         """What to account for a request of so many bytes: nothing where nothing was delivered."""
-        if self.usage is not None:
+        if self.usage is not None and (self.usage.prompt or self.usage.completion):  # else it tells nothing
             written = max(self.usage.completion, self.events)
             return replace(self.usage, completion=written) if self.partial else self.usage
         if not (self.events or self.answered):

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from tests.serve_apps.gateway.scripted import STREAM, Dialect, Script, Talk, head, response, sse
 
@@ -17,7 +18,7 @@ HUGE = 8 << 20
 class Case:
     """Where the backend is alone, the client sees `status` and the error `code` (empty: the backend's answer), no later
     than `within_s`; where another one follows, its answer if `falls_back`. A backend that is `busy` is left alone then.
-    What is billed becomes a column here.
+    What is `billed` is nothing, a part or all of the answer; of one that is whole, tokens as `told`, or estimated.
     """
 
     name: str
@@ -27,6 +28,13 @@ class Case:
     within_s: float = SOON
     falls_back: bool = True
     busy: bool = False
+    told: bool = True
+
+    @property
+    def billed(self) -> Literal["nothing", "part", "all"]:
+        if self.status != 200:
+            return "nothing"
+        return "part" if self.code else "all"
 
 
 def says(*parts: bytes, then_hang: bool = False, then_reset: bool = False) -> Script:
@@ -163,12 +171,13 @@ WHOLE = [
         503,
         UNAVAILABLE,
     ),
-    Case("no usage", lambda api: says(response(200, api.whole | {"usage": None})), 200, ""),
+    Case("no usage", lambda api: says(response(200, api.whole | {"usage": None})), 200, "", told=False),
     Case(
         "wrong usage",
         lambda api: says(response(200, api.whole | {"usage": {"prompt_tokens": -1, "input_tokens": "many"}})),
         200,
         "",
+        told=False,
     ),
     Case(
         "a huge document",
@@ -258,6 +267,7 @@ STREAMED = [
         200,
         "",
         within_s=6,
+        told=False,
     ),
     Case(
         "no UTF-8 in a chunk",
@@ -265,8 +275,14 @@ STREAMED = [
         200,
         "",
     ),
-    Case("no usage", lambda api: stream(api.stream.replace(b'"usage"', b'"used"')), 200, ""),
-    Case("wrong usage", lambda api: stream(api.stream.replace(b'"output_tokens": 2', b'"output_tokens": -2')), 200, ""),
+    Case("no usage", lambda api: stream(api.stream.replace(b'"usage"', b'"used"')), 200, "", told=False),
+    Case(
+        "wrong usage",
+        lambda api: stream(api.stream.replace(b'"output_tokens": 2', b'"output_tokens": -2')),
+        200,
+        "",
+        told=False,
+    ),
     Case("lines that end in CRLF", lambda api: stream(api.stream.replace(b"\n", b"\r\n")), 200, ""),
     Case("no space after data:", lambda api: stream(api.stream.replace(b"data: ", b"data:")), 200, ""),
     Case("a comment after the end", lambda api: stream(api.stream, b": bye\n\n"), 200, ""),

@@ -12,7 +12,7 @@ import pytest
 
 from serve_apps.gateway.proxy import Timeouts
 from tests.serve_apps.gateway.fault_cases import ALWAYS, SILENCE_SECONDS, STREAMED, WHOLE, Case
-from tests.serve_apps.gateway.scripted import DIALECTS, OPENAI, Dialect, Scripted, scripted, well
+from tests.serve_apps.gateway.scripted import ANTHROPIC, DIALECTS, OPENAI, Dialect, Scripted, scripted, well
 from tests.serve_apps.gateway.test_backends import backend
 from tests.serve_apps.gateway.test_requests import run
 from tests.serve_apps.gateway.upstream import CHAT, MESSAGES, World, answer_json, world
@@ -66,11 +66,22 @@ def at(api: Dialect, made: Scripted) -> dict[str, Any]:
     return backend(api.name, made.url, env="ONE")
 
 
+def name_of(path: str, model: str) -> str:
+    return f"{model}{path.replace('/', '-')}"
+
+
 def route(path: str, model: str, *backends: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """With as many attempts as backends, and one connection to each."""
-    told = {"name": model, "path": path, "model": model, "backends": list(backends), "chain": [], "triggers": []}
+    told = {
+        "name": name_of(path, model),
+        "path": path,
+        "model": model,
+        "backends": list(backends),
+        "chain": [],
+        "triggers": [],
+    }
     limits = {"pool_size": 1, "timeout_s": SILENCE_SECONDS, "retries": len(backends) - 1, "streaming": True}
-    return {**told, **limits, **changes}
+    return {**told, "chain": [], "triggers": [], **limits, **changes}
 
 
 async def publish(it: World, *routes: dict[str, Any]) -> None:
@@ -139,11 +150,29 @@ def test_what_a_client_sees_of_a_fault_and_when(streamed: bool, case: Case) -> N
     run(story())
 
 
+async def check_billed(it: World, case: Case, way: Way, streamed: bool) -> None:
+    """Of the first request at the backend that is alone. OpenAI's stream here tells no usage: it is estimated."""
+    name = name_of(way.path, f"{way.api.name}-alone")
+    async with asyncio.timeout(5):
+        while not (found := [n for report in it.published.reports for who, n in report.usage if who.route == name]):
+            await asyncio.sleep(0.01)
+    (counts,) = found
+    assert (counts.requests, counts.errors) == (1, int(case.billed != "all"))
+    if case.billed == "nothing":
+        assert (counts.prompt, counts.completion) == (0, 0)
+    elif case.billed == "all" and case.told and (way.api is ANTHROPIC or not streamed):
+        assert (counts.prompt, counts.completion) == (7, 2)
+    else:
+        assert counts.prompt > 0
+        assert counts.completion > 0 or case.name == "wrong usage"
+
+
 async def check(it: World, way: Way, streamed: bool, case: Case) -> None:
     began = perf_counter()
     status, body, headers = await ask(it, way.path, streamed, f"{way.api.name}-alone")
     assert perf_counter() - began < case.within_s
     check_seen(case, way.path, streamed, status, body)
+    await check_billed(it, case, way, streamed)
     if status != 200:
         assert headers["x-biplane-attempts"].startswith(f"{way.api.name}/")
     await way.alone.until_left()
