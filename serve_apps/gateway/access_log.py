@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from control.price import NANO
-from serve_apps.gateway.errors import LONGEST_NAME
 from serve_apps.gateway.record import Record
 
 PERIOD_SECONDS = 0.25
@@ -89,12 +88,12 @@ def line_of(record: Record) -> dict[str, Any]:
     usage, first_s = record.usage, record.first_s
     return {
         "time": datetime.fromtimestamp(record.at, UTC).isoformat(timespec="milliseconds"),
-        "request_id": record.request_id[:LONGEST_NAME],
+        "request_id": record.request_id,
         "key": record.key,
         "organization": record.organization,
         "path": record.path,
         "route": record.route or None,
-        "model": record.asked[:LONGEST_NAME],
+        "model": record.asked,
         "backend": record.backend or None,
         "status": record.status,
         "outcome": record.outcome.value,

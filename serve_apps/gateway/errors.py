@@ -73,7 +73,7 @@ def invalid_api_key(reason: str) -> ApiError:
 
 
 def model_not_allowed(key: str, model: str) -> ApiError:
-    message = f"The API key '{key}' may not be used for the model '{_short(model)}'."
+    message = f"The API key '{key}' may not be used for the model '{short_name(model)}'."
     return ApiError(403, "model_not_allowed", message, kind=PERMISSION, param="model")
 
 
@@ -107,7 +107,7 @@ def request_too_slow(limit_s: float) -> ApiError:
 
 
 def model_not_found(model: str, served: Collection[str]) -> ApiError:
-    model = _short(model)
+    model = short_name(model)
     nearest = difflib.get_close_matches(model, served, n=1)
     hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
     listed = ", ".join(sorted(served)) or "none"
@@ -116,7 +116,7 @@ def model_not_found(model: str, served: Collection[str]) -> ApiError:
 
 
 def model_unavailable(model: str, reason: str, failure: Failure | None = None) -> ApiError:
-    message = f"The model '{model}' is not available now: {reason}."
+    message = f"The model '{short_name(model)}' is not available now: {reason}."
     retry_after = (b"retry-after", b"2")
     return ApiError(503, "model_unavailable", message, kind=SERVER, headers=(retry_after,), failure=failure)
 
@@ -159,7 +159,7 @@ def from_upstream(model: str, status: int, body: bytes) -> ApiError:
     return ApiError(status, named, message, param=param if isinstance(param, str) else None)
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
 

@@ -42,7 +42,9 @@ class Front:
         self._secret_of = delivery.secrets.at
 
     async def deliver(self, call: Call, route: Route) -> None:
-        """Raises as `RouteDelivery.deliver` does, and ApiError where filters refuse the request or its answer."""
+        """Raises as `RouteDelivery.deliver` does, and ApiError where the route or a filter refuses it or its answer."""
+        if call.request.document.get("stream") and not route.streaming:
+            raise ApiError(400, "unsupported", f"The route '{route.name}' does not stream.", param="stream")
         if route.filters == NO_FILTERS and route.cache is None and not route.continuation:
             return await self._delivery.deliver(call, route)
         filters = build_filters(route.filters, self._secret_of)

@@ -14,7 +14,7 @@ from control.route_traffic import Outcome
 from serve_apps.gateway.answer import Answer
 from serve_apps.gateway.call import Call
 from serve_apps.gateway.dialects.usage import Usage
-from serve_apps.gateway.errors import ApiError
+from serve_apps.gateway.errors import LONGEST_NAME, ApiError
 
 CLIENT_LEFT = 499
 """nginx's status for a request whose client left before anything was answered; no client ever sees it."""
@@ -62,12 +62,12 @@ def record_of(call: Call, answer: Answer, error: BaseException | None, now: floa
         at - took_s,
         took_s,
         answer.first_at - call.began if streams and answer.first_at is not None else None,
-        answer.request_id,
+        answer.request_id[:LONGEST_NAME],
         asked.path,
         call.key.name,
         call.key.organization,
         call.route.name if call.route else "",
-        asked.model,
+        asked.model[:LONGEST_NAME],
         call.answerer,
         status,
         outcome,

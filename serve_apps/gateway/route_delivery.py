@@ -116,8 +116,6 @@ class RouteDelivery:
 
     async def deliver(self, call: Call, route: Route) -> None:
         """Raises ApiError, of all that was tried what tells the client most, while nothing was passed on."""
-        if call.request.document.get("stream") and not route.streaming:
-            raise ApiError(400, "unsupported", f"The route '{route.name}' does not stream.", param="stream")
         began, attempts = monotonic(), call.attempts
         # One that was taken away since the request came answers it still.
         way = self._ways.get((route.path, route.model)) or self._way(route, {})

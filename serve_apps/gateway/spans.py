@@ -112,14 +112,14 @@ def attributes_of(record: Record) -> dict[str, Any]:
     usage, backend = record.usage, record.backend
     found: dict[str, Any] = {
         "gen_ai.operation.name": OPERATIONS.get(record.path, "chat"),
-        "gen_ai.request.model": record.asked[:LONGEST_NAME],
+        "gen_ai.request.model": record.asked,
         "gen_ai.usage.input_tokens": usage.prompt,
         "gen_ai.usage.output_tokens": usage.completion,
         "gen_ai.usage.cache_read.input_tokens": usage.cached,
         "http.request.method": "POST",
         "http.response.status_code": record.status,
         "url.path": record.path,
-        "biplane.request_id": record.request_id[:LONGEST_NAME],
+        "biplane.request_id": record.request_id,
         "biplane.organization": record.organization,
         "biplane.outcome": record.outcome.value,
     }

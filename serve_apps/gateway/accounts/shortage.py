@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from serve_apps.gateway.accounts.bank import Short
-from serve_apps.gateway.errors import SERVER, ApiError
+from serve_apps.gateway.errors import SERVER, ApiError, short_name
 from serve_apps.gateway.keys import Key
 
 NO_RETRY = (b"x-should-retry", b"false")
@@ -45,7 +45,7 @@ RESERVED_SECONDS = 1.0
 
 def used_up(model: str, words: str, wait_s: float) -> ApiError:
     """Of all backends of a route; `words` says of which what. `wait_s` is inf where it never will be free."""
-    message = f"What may be used of the backends for '{model}' is used up: {words}."
+    message = f"What may be used of the backends for '{short_name(model)}' is used up: {words}."
     if math.isinf(wait_s):
         return ApiError(429, "insufficient_quota", message, kind="insufficient_quota", headers=(NO_RETRY,))
     return ApiError(429, "rate_limit_exceeded", message, kind="requests", headers=after(wait_s))

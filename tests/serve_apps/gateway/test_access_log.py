@@ -18,7 +18,7 @@ from tests.serve_apps.gateway.test_backends import ask, backend, provider, publi
 from tests.serve_apps.gateway.test_limits import counted, set_up, stream
 from tests.serve_apps.gateway.test_requests import run
 from tests.serve_apps.gateway.test_route_figures import record
-from tests.serve_apps.gateway.upstream import KEY, answer_json, world
+from tests.serve_apps.gateway.upstream import CHAT, KEY, answer_json, chat_body, world
 
 
 @pytest.fixture(autouse=True)
@@ -59,10 +59,18 @@ def test_a_line_says_all_that_is_known_of_a_request_in_units_that_its_names_tell
     }
 
 
-def test_what_a_client_made_up_is_short_and_stays_in_its_line() -> None:
-    line = json.dumps(line_of(record()._replace(asked="a\nb" * 1000, request_id="x" * 1000)))
-    assert "\n" not in line
-    assert len(line) < 1000
+def test_what_a_client_made_up_is_short_and_stays_in_its_line(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with world(answer_json, logs=tmp_path) as it, provider(counted) as one:
+            await set_up(it, one.url)
+            body = chat_body(model="a\nb" * 1000)
+            async with it.client.post(CHAT, json=body, headers={"x-request-id": "x" * 1000}) as response:
+                assert response.status == 200
+        (line,) = (path.read_text() for path in tmp_path.glob("*.jsonl"))
+        assert line.count("\n") == 1
+        assert len(line) < 1000
+
+    run(story())
 
 
 def test_requests_are_written_down_and_nothing_of_what_they_say(tmp_path: Path) -> None:
