@@ -51,6 +51,7 @@ class Book:
         self._accounts: dict[tuple[str, Window], Account] = {}
         self._heard: dict[str, float] = {}
         self._wanted: dict[str, set[tuple[str, Window]]] = {}  # by holder, what it is to be told with its next reply
+        self._keys: dict[tuple[int, str], tuple[int, str]] = {}  # thousands of accounts share one, of a slot and holder
         self._began = self._now = now
         for place, line in sorted(lines, key=lambda one: one[0].slot):
             account = self._accounts.setdefault((place.account, place.window), Account())
@@ -83,6 +84,7 @@ class Book:
             _expire(account, window, now)
             if not account.lines:
                 del self._accounts[name, window]
+        self._keys = {}
         self._heard = {holder: at for holder, at in self._heard.items() if now - at <= LOST_SECONDS}
         self._wanted = {holder: wanted for holder, wanted in self._wanted.items() if holder in self._heard}
 
@@ -131,7 +133,8 @@ class Book:
 
     def _add(self, place: Place, account: Account, lent: int = 0, spent: int = 0) -> None:
         newest = next(reversed(account.lines), (place.slot, ""))[0]
-        line = account.lines.setdefault((place.slot, place.holder), Line())
+        key = place.slot, place.holder
+        line = account.lines.setdefault(self._keys.setdefault(key, key), Line())
         if place.slot < newest:  # the clock went back while no ledger ran
             account.lines = dict(sorted(account.lines.items()))
         line.lent += lent
