@@ -57,3 +57,20 @@ class Answer:
             self.first_at = monotonic()
         self.sent += len(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+
+
+class InFront(Answer):
+    """Of the client's `inner` one, which has begun when that has."""
+
+    def __init__(self, inner: Answer) -> None:
+        self._inner = inner
+
+    @property
+    def started(self) -> bool:  # type: ignore[override]  # it is the inner one's to set
+        return self._inner.started
+
+    def expect(self, request: Request, *, native: bool) -> None:
+        self._inner.expect(request, native=native)
+
+    async def error(self, error: ApiError) -> None:
+        await self._inner.error(error)

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from serve_apps.gateway.answer import Answer
+from serve_apps.gateway.answer import Answer, InFront
 from serve_apps.gateway.backends.continuation import Joined
-from serve_apps.gateway.body import Request
-from serve_apps.gateway.errors import ApiError
 from serve_apps.gateway.wire import Headers
 
 
-class ContinuedAnswer(Answer):
+class ContinuedAnswer(InFront):
     """In front of the client's `inner` one. A stream that breaks off waits for what follows: another `start`, or
     `give_up`.
     """
 
     def __init__(self, inner: Answer) -> None:
         self.joined = Joined()
-        self._inner = inner
-
-    @property
-    def started(self) -> bool:  # type: ignore[override]  # it is the inner one's to set
-        return self._inner.started
-
-    def expect(self, request: Request, *, native: bool) -> None:
-        self._inner.expect(request, native=native)
-
-    async def error(self, error: ApiError) -> None:
-        await self._inner.error(error)
+        super().__init__(inner)
 
     async def whole(self, status: int, body: bytes, headers: Headers) -> None:
         await self._inner.whole(status, body, headers)

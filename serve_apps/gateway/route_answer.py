@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from serve_apps.gateway.answer import Answer
-from serve_apps.gateway.body import Request
+from serve_apps.gateway.answer import Answer, InFront
 from serve_apps.gateway.cache.collect import Collector
 from serve_apps.gateway.dialects.reading import Json
-from serve_apps.gateway.errors import ApiError
 from serve_apps.gateway.filters.answers import AnswerFilter
 from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.wire import Headers
 
 
-class RouteAnswer(Answer):
+class RouteAnswer(InFront):
     """In front of the client's `inner` one. `head` changes the answer's headers, `looking` makes what looks at it: anew
     for each attempt that comes to a `start`.
 
@@ -27,7 +25,7 @@ class RouteAnswer(Answer):
     def __init__(
         self, inner: Answer, head: Callable[[Headers], Headers], looking: Callable[[], AnswerFilter | None], keeps: bool
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._change = head
         self._make = looking
         self._keeps = keeps
@@ -37,19 +35,9 @@ class RouteAnswer(Answer):
         self._waiting: tuple[int, Headers] | None = None
         self._over = False
 
-    @property
-    def started(self) -> bool:  # type: ignore[override]  # it is the inner one's to set
-        return self._inner.started
-
     def completion(self) -> Json | None:
         """What the backend answered, once that is whole; None where it cannot be kept."""
         return self._completion or (self._collector.completion() if self._collector else None)
-
-    def expect(self, request: Request, *, native: bool) -> None:
-        self._inner.expect(request, native=native)
-
-    async def error(self, error: ApiError) -> None:
-        await self._inner.error(error)
 
     async def whole(self, status: int, body: bytes, headers: Headers) -> None:
         looking = self._make()
