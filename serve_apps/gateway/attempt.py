@@ -13,7 +13,6 @@ from serve_apps.gateway.answer import JSON, Answer
 from serve_apps.gateway.backends.fault import MOST_BUSY_SECONDS, Fault
 from serve_apps.gateway.backends.outgoing import Outgoing
 from serve_apps.gateway.backends.relay import Relay
-from serve_apps.gateway.delivery import GRACE_SECONDS
 from serve_apps.gateway.dialects.error_object import OPENAI_TYPES, status_of
 from serve_apps.gateway.dialects.reading import said_fields, said_object
 from serve_apps.gateway.dialects.sse import MOST_EVENT_BYTES
@@ -53,23 +52,9 @@ async def attempt(
     """Passes the answer on, with `headers`; `taken` counts what it took. `timeout_s` bounds connecting, the wait for
     the first content and each silence, `left_s` all of it.
 
-    Raises Failed. Where something was delivered by then, the answer has its error event. Raises TimeoutError where a
-    client took so long to read that the time was over.
+    Raises Failed. Where something was delivered by then, the answer has its error event. A client that does not read is
+    waited for: who calls bounds that.
     """
-    async with asyncio.timeout(left_s + GRACE_SECONDS):
-        await _attempt(wires, spec, out, answer, taken, headers, timeout_s, left_s)
-
-
-async def _attempt(
-    wires: Wires,
-    spec: BackendSpec,
-    out: Outgoing,
-    answer: Answer,
-    taken: Taken,
-    headers: Headers,
-    timeout_s: float,
-    left_s: float,
-) -> None:
     until = asyncio.get_running_loop().time() + left_s
     try:
         origin, host, path = locate(spec.url + out.path)

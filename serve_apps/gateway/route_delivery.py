@@ -28,7 +28,7 @@ from serve_apps.gateway.backends.health import Closed
 from serve_apps.gateway.backends.outgoing import Outgoing, outgoing
 from serve_apps.gateway.body import Request
 from serve_apps.gateway.call import Call
-from serve_apps.gateway.delivery import Delivery
+from serve_apps.gateway.delivery import GRACE_SECONDS, Delivery
 from serve_apps.gateway.errors import NOT_FOUND, ApiError, Failure, model_unavailable
 from serve_apps.gateway.pool import Full, Pool
 from serve_apps.gateway.probes import Probes, Probing
@@ -235,7 +235,8 @@ class RouteDelivery:
         try:
             async with pool.turn(call.key.priority, 0, min(route.timeout_s, left_s)):
                 left_s -= monotonic() - began
-                await attempt(self._wires, spec, out, call.answer, call.taken, headers, route.timeout_s, left_s)
+                async with asyncio.timeout(left_s + GRACE_SECONDS):  # a client may not read what it gets
+                    await attempt(self._wires, spec, out, call.answer, call.taken, headers, route.timeout_s, left_s)
         except Full:
             reason = f"all {route.pool_size} connections to it are in use"
             fault = Fault(Failure.UNREACHED, model_unavailable(spec.name, reason), unasked=reason)
