@@ -58,7 +58,7 @@ class TextIndex:
     def _begin(self) -> None:
         self._analyzer = _analyzer()
         self._index.register_tokenizer(_ANALYZER, self._analyzer)
-        self._rows = self._index.searcher().num_docs
+        self._rows: int = self._index.searcher().num_docs
 
     def __len__(self) -> int:
         return self._rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from actors.vectors.text_index import TextIndex
 TEXTS = ["The cat sat on the mat", "A dog barked at the cat", None, "Nothing of the kind", "CAT cat cat"]
 
 
-def _batch(texts: list[str | None], field: str = "body") -> pa.RecordBatch:
+def _batch(texts: Sequence[str | None], field: str = "body") -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict({field: pa.array(texts, pa.string())})
 
 
