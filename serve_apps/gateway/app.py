@@ -47,6 +47,7 @@ from serve_apps.gateway.exchange import Exchange
 from serve_apps.gateway.figures import Figures, Report
 from serve_apps.gateway.front import Front
 from serve_apps.gateway.hold import Hold
+from serve_apps.gateway.inbox import Inbox
 from serve_apps.gateway.keys import Key, Keys, ReadKeys
 from serve_apps.gateway.pool import Pool
 from serve_apps.gateway.probes import Probing
@@ -70,7 +71,7 @@ MOST_AT_ONCE = 2048
 MOST_BODY_BYTES = 1 << 28
 """Of all of these together."""
 MOST_WAITING = 1024
-"""Requests that wait for that. Of a body nobody reads the server holds 64 KiB."""
+"""Requests that wait for that, each with no more of its body than inbox.MOST_AHEAD and what the server holds."""
 PATIENCE_SECONDS = 5.0
 """How long one waits: longer than a burst lasts, and shorter than clients do."""
 GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, *SURFACES})
@@ -241,14 +242,14 @@ class Gateway:
         self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str
     ) -> None:
         """Answers one request for a model, which is recorded whether it could be read or not."""
-        began, raw, request = monotonic(), None, None
+        began, raw, request, inbox = monotonic(), None, None, Inbox(receive)
         try:
             size = declared_bytes(scope, table.max_body_bytes)
-            async with self._admission.turn(key.priority, size, PATIENCE_SECONDS) as turn:
-                raw = await self._body(receive, table.max_body_bytes)
+            async with self._admission.turn(key.priority, size, PATIENCE_SECONDS, inbox.left) as turn:
+                raw = await self._body(inbox.receive, table.max_body_bytes)
                 turn.shrink(len(raw))
                 request = parse_request(path, raw)
-                await self._while_there(request, scope, receive, answer, table, key)
+                await self._while_there(request, scope, inbox.receive, answer, table, key)
         except BaseException as error:
             if request is None:
                 self._recorder.unread(Unread(path, key, raw, began), answer, error)
