@@ -47,10 +47,12 @@ from serve_apps.gateway.exchange import Exchange
 from serve_apps.gateway.figures import Figures, Report
 from serve_apps.gateway.front import Front
 from serve_apps.gateway.hold import Hold
+from serve_apps.gateway.inbox import Inbox
 from serve_apps.gateway.keys import Key, Keys, ReadKeys
-from serve_apps.gateway.pool import Pool, Turn
+from serve_apps.gateway.pool import Pool
 from serve_apps.gateway.probes import Probing
 from serve_apps.gateway.proxy import Timeouts, Upstream
+from serve_apps.gateway.record import Unread
 from serve_apps.gateway.recorder import Recorder
 from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.routes import Routes
@@ -69,7 +71,7 @@ MOST_AT_ONCE = 2048
 MOST_BODY_BYTES = 1 << 28
 """Of all of these together."""
 MOST_WAITING = 1024
-"""Requests that wait for that. Of a body nobody reads the server holds 64 KiB."""
+"""Requests that wait for that, each with no more of its body than inbox.MOST_AHEAD and what the server holds."""
 PATIENCE_SECONDS = 5.0
 """How long one waits: longer than a burst lasts, and shorter than clients do."""
 GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, *SURFACES})
@@ -223,9 +225,7 @@ class Gateway:
             raise errors.not_ready()
         key = authenticate(scope, self._keys.known, time())
         if generates:
-            size = declared_bytes(scope, table.max_body_bytes)
-            async with self._admission.turn(key.priority, size, PATIENCE_SECONDS) as turn:
-                return await self._generate(scope, receive, answer, table, key, path, turn)
+            return await self._generate(scope, receive, answer, table, key, path)
         if path == METRICS:
             if key.is_bounded:
                 raise errors.metrics_not_allowed(key.name)
@@ -239,16 +239,34 @@ class Gateway:
         return await answer.json(_model_card(name))
 
     async def _generate(
-        self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str, turn: Turn
+        self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str
     ) -> None:
-        """Answers one request for a model, and drops the upstream connection at once when the client leaves."""
+        """Answers one request for a model, which is recorded whether it could be read or not."""
+        began, raw, request, inbox = monotonic(), None, None, Inbox(receive)
+        try:
+            size = declared_bytes(scope, table.max_body_bytes)
+            async with self._admission.turn(key.priority, size, PATIENCE_SECONDS, inbox.left) as turn:
+                raw = await self._body(inbox.receive, table.max_body_bytes)
+                turn.shrink(len(raw))
+                request = parse_request(path, raw)
+                await self._while_there(request, scope, inbox.receive, answer, table, key)
+        except BaseException as error:
+            if request is None:
+                self._recorder.unread(Unread(path, key, raw, began), answer, error)
+            raise
+
+    async def _body(self, receive: Receive, limit: int) -> bytes:
+        """Raises ApiError 408 where it does not come in time, and as `read_body` does."""
         try:
             async with asyncio.timeout(self._body_s):
-                raw = await read_body(receive, table.max_body_bytes)
+                return await read_body(receive, limit)
         except TimeoutError:
             raise errors.request_too_slow(self._body_s) from None
-        turn.shrink(len(raw))
-        request = parse_request(path, raw)
+
+    async def _while_there(
+        self, request: Request, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key
+    ) -> None:
+        """Answers, and drops the upstream connection at once when the client leaves."""
         answering, leaving = asyncio.current_task(), asyncio.create_task(_client_left(receive))
         answered = left = False
 

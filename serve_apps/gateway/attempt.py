@@ -7,6 +7,7 @@ import email.utils
 import json
 import math
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from serve_apps.gateway.answer import JSON, Answer
@@ -20,7 +21,7 @@ from serve_apps.gateway.errors import INVALID_REQUEST, ApiError, Failure, model_
 from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.table import BackendSpec
 from serve_apps.gateway.taken import Taken
-from serve_apps.gateway.wire import Headers, Wire, Wires, locate
+from serve_apps.gateway.wire import Headers, Origin, Wire, Wires, locate
 
 SSE = (b"content-type", b"text/event-stream; charset=utf-8")
 POLICY = ("content_policy", "content_filter", "content_management", "safety")
@@ -50,26 +51,30 @@ async def attempt(
     left_s: float,
 ) -> None:
     """Passes the answer on, with `headers`; `taken` counts what it took. `timeout_s` bounds connecting, the wait for
-    the first content and each silence, `left_s` all of it.
+    the first content and each silence, `left_s` all of it. What a kept connection lost that its peer had closed
+    meanwhile is sent once more, on a new one.
 
     Raises Failed. Where something was delivered by then, the answer has its error event. A client that does not read is
     waited for: who calls bounds that.
     """
     until = asyncio.get_running_loop().time() + left_s
-    try:
-        origin, host, path = locate(spec.url + out.path)
-        wire = await wires.to(origin, min(timeout_s, left_s))
-    except TimeoutError:
-        raise _failed(spec, Failure.UNREACHED, "it does not accept connections") from None
-    except (OSError, ValueError) as error:  # the latter of a name that no name server can be asked for
-        why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise _failed(spec, Failure.UNREACHED, f"it cannot be reached ({why})") from None
+    wire = await _connected(wires.to, spec, out.path, min(timeout_s, left_s))
+    _, host, path = locate(spec.url + out.path)
     head = [b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\n" % (path, host)]
     head += [b"%b: %b\r\n" % header for header in out.headers]
     head += [b"content-length: %d\r\n\r\n" % len(out.body), out.body]
+    request = b"".join(head)
     first_until = min(until, asyncio.get_running_loop().time() + timeout_s)
     try:
-        await wire.ask(b"".join(head), timeout_s, until)
+        try:
+            await wire.ask(request, timeout_s, until)
+        except ConnectionError:
+            if not wire.stale:
+                raise
+            # That is no fault of the backend's: providers close what was idle for long when they like.
+            connect_s = first_until - asyncio.get_running_loop().time()
+            wire = await _connected(wires.fresh, spec, out.path, connect_s)
+            await wire.ask(request, timeout_s, until)
         if wire.status != 200:
             raise _refused(spec, wire, await wire.rest())
         if any(name == b"content-type" and b"event-stream" in kind for name, kind in wire.headers):
@@ -87,6 +92,19 @@ async def attempt(
         raise _failed(spec, Failure.FAILED, "its answer cannot be read", 502, delivered=answer.started) from None
     finally:
         wires.give_back(wire)
+
+
+async def _connected(
+    connect: Callable[[Origin, float], Awaitable[Wire]], spec: BackendSpec, path: str, timeout_s: float
+) -> Wire:
+    """Raises Failed."""
+    try:
+        return await connect(locate(spec.url + path)[0], timeout_s)
+    except TimeoutError:
+        raise _failed(spec, Failure.UNREACHED, "it does not accept connections") from None
+    except (OSError, ValueError) as error:  # the latter of a name that no name server can be asked for
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise _failed(spec, Failure.UNREACHED, f"it cannot be reached ({why})") from None
 
 
 async def _relayed(

@@ -110,15 +110,17 @@ class Front:
         return None
 
     async def _continues(self, part: Call, route: Route) -> bool:
-        """Whether anybody told more. It is charged as a request of its own."""
+        """Whether anybody told more. It is charged as a request of its own, with an error where nobody did."""
+        told = False
         try:
             await self._teller.admit(part)
             await self._delivery.deliver(part, route)
+            told = True
         except ApiError:
-            return False  # the client has an answer already, and is told that it is not whole
+            pass  # the client has an answer already, and is told that it is not whole
         finally:
-            self._teller.close(part, whole=not part.taken.cut)
-        return True
+            self._teller.close(part, whole=told and not part.taken.cut)
+        return told
 
     async def _again(self, call: Call, found: Found) -> None:
         """It is told as if it had been answered now, and costs nothing."""
