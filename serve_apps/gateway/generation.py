@@ -23,10 +23,10 @@ from serve_apps.gateway.keys import Key
 from serve_apps.gateway.pool import Pool
 from serve_apps.gateway.record import Unread
 from serve_apps.gateway.recorder import Recorder
-from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.surface import SURFACES, as_chat
 from serve_apps.gateway.table import Table
 from serve_apps.gateway.table_holder import TableHolder
+from serve_apps.gateway.ways import Ways
 
 MOST_AT_ONCE = 2048
 """Requests that a replica works on, of which hold.MOST_HELD may wait for models that sleep."""
@@ -41,14 +41,14 @@ GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, *SURFACES})
 
 
 class Generation:
-    """`here` answers for the models that are served here, `front` for those of `routes`. A client may take `body_s`
-    seconds to send its request.
+    """`here` answers for the models that are served here, `front` for those that `ways` lead to. A client may take
+    `body_s` seconds to send its request.
     """
 
     def __init__(
         self,
         holder: TableHolder,
-        routes: RouteDelivery,
+        ways: Ways,
         front: Front,
         here: Delivery,
         teller: Teller,
@@ -56,7 +56,7 @@ class Generation:
         body_s: float,
     ) -> None:
         self._holder = holder
-        self._routes = routes
+        self._ways = ways
         self._front = front
         self._here = here
         self._teller = teller
@@ -111,7 +111,7 @@ class Generation:
 
     async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table, key: Key) -> None:
         table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
-        route = None if request.model in table.models else self._routes.route(request.path, request.model)
+        route = None if request.model in table.models else self._ways.route(request.path, request.model)
         call = Call(request, request, scope, answer, answer, table, key, route, bound_of(request))
         error: BaseException | None = None
         self._recorder.begin(call)
