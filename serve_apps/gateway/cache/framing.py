@@ -18,14 +18,16 @@ _OPENINGS = [
     r"(?: about| if you know)*\s*",
     r"(?:do|would|does) (?:you|anyone|anybody) (?:happen to )?(?:know|have (?:an|any) idea)(?: of| about)?\s+",
     r"(?:would|do) you mind (?:telling|explaining|showing)(?: to)?(?: me| us)?\s+",
-    r"(?:(?:do you have )?any (?:idea|ideas|clue|advice|tips)|i have a question|my question is)(?: on| about| for)?[\s,:]+",
+    r"(?:(?:do you have )?any (?:idea|ideas|clue|advice|tips)|i have a question|my question is)"
+    r"(?: on| about| for)?[\s,:]+",
     r"(?:is|are) there (?:a|any|some) (?:\w+ )?ways? (?:(?:for|of) (?:me|us|someone|one) )?(?=to\b|i can\b|of\b)",
-    r"(?:name|state|list|specify|provide|give|find out|find) (?=(?:the|what|when|where|who|how|which|why|if|whether)\b)",
+    r"(?:name|state|list|specify|provide|give|find out|find) "
+    r"(?=(?:the|what|when|where|who|how|which|why|if|whether)\b)",
 ]
 _OPENING = re.compile("|".join(_OPENINGS))
 _ASKED_AFTER = re.compile(
-    r"[\s,.;:-]+(?:how|what)(?: (?:do|can|should|would|could|might|must) (?:i|we|you|one) (?:do|go about|manage|achieve)"
-    r"(?: that| this| it| so)?)?[\s?!.]*$"
+    r"[\s,.;:-]+(?:how|what)(?: (?:do|can|should|would|could|might|must) (?:i|we|you|one) "
+    r"(?:do|go about|manage|achieve)(?: that| this| it| so)?)?[\s?!.]*$"
 )
 """Of "I want to leave. How do I do that?" the end."""
 _CLOSING = re.compile(r"[\s,.!?]*\b(?:please|thanks|thank you|for me|if possible|do you know|exactly)?[\s.!?]*$")
@@ -77,8 +79,8 @@ _BETWEEN = re.compile(
     r"\bbetween (?:the |an? )?([^\s,]+) and (?:the |an? )?([^\s,?!]+?)(?=[.?!,]*$| (?:in|on|for|at|when)\b)"
 )
 _FRONTED = re.compile(
-    r"^([^,?.!]{1,60}), ((?:how|what|when|where|who|whom|whose|why|which|is|are|was|were|do|does|did|can|could|should|will|"
-    r"would|must|may)\b[^,]*)$"
+    r"^([^,?.!]{1,60}), "
+    r"((?:how|what|when|where|who|whom|whose|why|which|is|are|was|were|do|does|did|can|could|should|will|would|must|may)\b[^,]*)$"
 )
 """Where or when, before the question: it is put after it."""
 

@@ -6,21 +6,19 @@ what no rule refuses is the same. Where in doubt it is not: a miss costs a reque
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Mapping
 
-from serve_apps.gateway.cache.framing import Kind, alike
+from serve_apps.gateway.cache.framing import Kind
+from serve_apps.gateway.cache.kinds import KIND_OF_FIELD, TIME, agree, measure_of
 from serve_apps.gateway.cache.language import english
 from serve_apps.gateway.cache.order import same_order
 from serve_apps.gateway.cache.reading import LEAVE, ORDERING, PARTICLES, Reading, read
+from serve_apps.gateway.cache.words import Word, Words
 
 SAME = 0.9
 """From this cosine on a word more on one side, such as "city" after "capital", is taken for a matter of wording."""
-KIND_OF_FIELD = {"18": {Kind.PERSON}, "14": {Kind.PERSON}, "28": {Kind.TIME}}
-"""Persons, groups, times, as WordNet's files are numbered (lexnames(5WN))."""
 TURNING = {"it", "owned"}
 """With one of these on one side only ("is it safe to", "its author", "Peru's") the same words come in another order."""
-LOCATION, TIME = "15", "28"
 PREFIXES = (
     "un",
     "in",
@@ -41,36 +39,6 @@ PREFIXES = (
 )
 
 
-class Word(Protocol):
-    """As `wordnet.Word` describes it."""
-
-    @property
-    def lemmas(self) -> frozenset[str]: ...
-    @property
-    def main(self) -> frozenset[tuple[str, int]]: ...
-    @property
-    def senses(self) -> frozenset[tuple[str, int]]: ...
-    @property
-    def opposites(self) -> frozenset[tuple[str, int]]: ...
-    @property
-    def kin(self) -> frozenset[tuple[str, int]]: ...
-    @property
-    def measures(self) -> frozenset[tuple[str, int]]: ...
-    @property
-    def field(self) -> str: ...
-    @property
-    def past(self) -> bool: ...
-    @property
-    def acts(self) -> bool: ...
-    @property
-    def known(self) -> bool: ...
-    @property
-    def named(self) -> bool: ...
-
-
-Words = Callable[[str], Word]
-
-
 def same_question(one: str, other: str, similarity: float, words: Words) -> bool:
     return why_not(one, other, similarity, words) == ""
 
@@ -85,42 +53,12 @@ def why_not(one: str, other: str, similarity: float, words: Words) -> str:
         ("literals", a.literals != b.literals),
         ("negation", a.negations != b.negations),
         ("small words", a.relations != b.relations),
-        ("kind of question", not _alike(a, b, words)),
+        ("kind of question", not agree(a, b, words)),
         ("marks", not _marks_agree(a, b, words)),
     ):
         if differs:
             return rule
     return _content(a, b, similarity, words)
-
-
-def _alike(a: Reading, b: Reading, words: Words) -> bool:
-    return any(alike(one, other) for one in _kinds(a, b, words) for other in _kinds(b, a, words))
-
-
-def _kinds(one: Reading, other: Reading, words: Words) -> set[Kind]:
-    """What `one` may ask for, where its noun says more: "which composer" is "who", "what is the height" "how tall"."""
-    kinds = {one.kind}
-    if one.kind is Kind.DEGREE and not any(pos in "ar" for pos, _ in words(one.content[0]).main):
-        return {Kind.MANNER}  # "how vaccines work"
-    if one.kind is Kind.THING:
-        for noun in filter(None, (one.asked, one.head)):
-            kinds |= KIND_OF_FIELD.get(words(noun).field, set())
-        if one.place and words(one.asked).field == LOCATION:
-            kinds.add(Kind.PLACE)
-    if one.kind in (Kind.THING, Kind.OPEN) and other.kind is Kind.DEGREE and _measure(other, one, words):
-        kinds.add(Kind.DEGREE)
-    return kinds
-
-
-def _measure(degree: Reading, thing: Reading, words: Words) -> str:
-    """The noun of `thing` for what `degree` asks how much there is of."""
-    how = degree.content[0]
-    for noun in thing.content:
-        if words(how).measures & words(noun).senses or (
-            how == "long" and (noun == "time" or words(noun).field == TIME)
-        ):
-            return noun
-    return ""
 
 
 def _marks_agree(a: Reading, b: Reading, words: Words) -> bool:
@@ -148,7 +86,7 @@ def _content(a: Reading, b: Reading, similarity: float, words: Words) -> str:
             more.remove(match)
             pairs[match] = word
     for degree, thing, ours, theirs in ((a, b, less, more), (b, a, more, less)):
-        measure = _measure(degree, thing, words) if degree.kind is Kind.DEGREE is not thing.kind else ""
+        measure = measure_of(degree, thing, words) if degree.kind is Kind.DEGREE is not thing.kind else ""
         if measure in theirs and degree.content[0] in ours:
             theirs.remove(measure)
             ours.remove(degree.content[0])
@@ -157,25 +95,32 @@ def _content(a: Reading, b: Reading, similarity: float, words: Words) -> str:
     left, side, against = (less, a, b) if less else (more, b, a)
     if (less and more) or any(_weighs(word, side, against, left, near, words) for word in left):
         return f"words: {' '.join([*less, *more])}"
+    return "" if _roles_agree(a, b, pairs, words) else "order"
+
+
+def _roles_agree(a: Reading, b: Reading, pairs: Mapping[str, str], words: Words) -> bool:
+    """Whether who does what, and what is counted, is the same; `pairs` has the words of `b` with those of `a`."""
     shared = set(pairs.values())
     mine = [word for word in a.order if word in shared or word in ORDERING]
     yours = [pairs.get(word, word) for word in b.order if word in pairs or word in ORDERING]
     named = {word for word in mine if _is_name(word, a, b, words)}
+    if a.asked in shared and b.asked in pairs and a.asked != pairs[b.asked]:
+        return False
     acts = {word for other, word in pairs.items() if words(word).acts or words(other).acts}
-    asked = not (a.asked in shared and b.asked in pairs) or a.asked == pairs[b.asked]
     turned = _passive(a, words) != _passive(b, words)
     turns = turned or bool(TURNING & (a.marks ^ b.marks))
-    first = {next(word for word in order if word in shared and word != a.asked) in named for order in (mine, yours)}
-    thing = {a.kind, b.kind} <= {Kind.PERSON, Kind.THING}
-    doing = any(words(word).acts and words(other).acts for other, word in pairs.items())
-    swapped = acts and not turned and ("object" in a.marks) != ("object" in b.marks)
-    if not asked or (thing and (swapped or (doing and not turns and len(first) == 2))):
-        return "order"
+    if {a.kind, b.kind} <= {Kind.PERSON, Kind.THING}:
+        if acts and not turned and "object" in a.marks ^ b.marks:
+            return False
+        first = {next((word for word in order if word in shared and word != a.asked), "") for order in (mine, yours)}
+        both = any(words(word).acts and words(other).acts for other, word in pairs.items())
+        if both and not turns and len({word in named for word in first}) == 2:
+            return False
     counted = all(
         not (a.counted[number] and things) or a.counted[number] & {pairs.get(thing, thing) for thing in things}
         for number, things in b.counted.items()
     )
-    return "" if same_order(mine, yours, named, acts, turns, counted) else "order"
+    return same_order(mine, yours, named, acts, turns, counted)
 
 
 def _passive(one: Reading, words: Words) -> bool:

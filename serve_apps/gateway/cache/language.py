@@ -8,24 +8,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol
 
 from serve_apps.gateway.cache.reading import EMPTY, NEGATIONS, ORDERING, RELATIONS, TEXTS
+from serve_apps.gateway.cache.words import Words
 
 SHARE = 0.2
 """Of the words at least so many are small ones."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-class Word(Protocol):
-    @property
-    def known(self) -> bool: ...
-
-
 @lru_cache(TEXTS)
-def english(text: str, words: Callable[[str], Word]) -> bool:
+def english(text: str, words: Words) -> bool:
     if any(letter.isalpha() and "LATIN" not in unicodedata.name(letter, "") for letter in text):
         return False
     found = [word for word in _WORD.findall(text) if len(word) > 1]

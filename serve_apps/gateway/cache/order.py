@@ -1,8 +1,8 @@
 """Whether what two questions share comes in orders that mean the same. Pure.
 
-Of names, and of what "from" or "before" stand before, the order tells which is which. Of the other words a part may come
-before another where the sentence is built so that it has to: "how often should I water mint", "how often should mint be
-watered". Where it is not ("what do snakes eat", "what eats snakes") who does it and to whom it is done have changed.
+Of names, and of what "from" or "before" stand before, the order tells which is which. Of the other words a part may
+come before another where the sentence is built so that it has to: "how often should I water mint", "how often should
+mint be watered". Where it is not ("what do snakes eat", "what eats snakes") who does it to whom has changed.
 """
 
 from __future__ import annotations

@@ -70,9 +70,10 @@ _GENITIVE = re.compile(r"\b(?!how|kind|sort|type|out|because|instead)([a-z]+) of
 @dataclass(frozen=True, slots=True)
 class Reading:
     """`content` has the words that carry meaning, in order; of them `names` are written as names, `literals` must be
-    the same to the letter. `order` has the content with the small words that order it, `beside` of each content word the
-    words just before and after it, `counted` of each number the words that may say what there is so much of. `asked` is the noun of "which year", `place` whether "in" is before it, `head` that of "what is
-    the year". `marks` are tense, duty and how the sentence is built.
+    the same to the letter. `order` has the content with the small words that order it, `beside` of each word those just
+    before and after it, `counted` of each number the words that may say what there is so much of. `asked` is the noun
+    of "which year", `place` whether "in" is before it, `head` that of "what is the year". `marks` are tense, duty and
+    how the sentence is built.
     """
 
     kind: Kind

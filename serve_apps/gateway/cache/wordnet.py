@@ -39,11 +39,11 @@ ENDINGS = {
 class Word:
     """What one word may mean. `main` has the first sense of each part of speech, `senses` the frequent ones.
 
-    `opposites` and `kin` are the senses that are antonyms, or derived from it or similar to it, `measures` those of what
-    it says a degree of, as "tall" of height. `field` is the lexicographer file of its first sense as a noun
-    (lexnames(5WN)). `past` is whether it is a verb's past or participle, `acts` whether it is rather a verb than a
-    noun (it was met as one more than twice as often), `known` whether it is listed, `named` whether it is nothing but a name,
-    or unknown.
+    `opposites` and `kin` are the senses that are antonyms, or derived from it or similar to it, `measures` those of
+    what it says a degree of, as "tall" of height. `field` is the lexicographer file of its first sense as a noun
+    (lexnames(5WN)). `past` is whether it is a verb's past or participle, `acts` whether it is rather a verb than a noun
+    (it was met as one more than twice as often), `known` whether it is listed, `named` whether it is nothing but a
+    name, or unknown.
     """
 
     lemmas: frozenset[str]
