@@ -1,7 +1,7 @@
 from control.vector_promise import Promise
 from control.vectors.election import elect
 
-THREE = ("a", "b", "c")
+THREE = (("a", "b", "c"),)
 
 
 def test_the_longest_log_of_enough_members_leads() -> None:
@@ -17,7 +17,7 @@ def test_a_log_of_a_later_epoch_is_longer_whatever_its_number() -> None:
 def test_nobody_leads_while_too_few_have_promised() -> None:
     election = elect(7, THREE, {"b": Promise(7, (6, 12))})
     assert election.leader == ""
-    assert election.why == "2 of 3 members must promise; nothing from a and c"
+    assert election.why == "2 of 3 members must promise, and a and c did not answer"
 
 
 def test_promises_of_another_epoch_do_not_count() -> None:
@@ -25,7 +25,7 @@ def test_promises_of_another_epoch_do_not_count() -> None:
 
 
 def test_one_of_two_is_enough_as_each_has_all_that_was_acknowledged() -> None:
-    assert elect(2, ("a", "b"), {"b": Promise(2, (1, 5))}).leader == "b"
+    assert elect(2, (("a", "b"),), {"b": Promise(2, (1, 5))}).leader == "b"
 
 
 def test_who_lost_entries_does_not_count_though_its_log_is_the_longest() -> None:
@@ -37,6 +37,14 @@ def test_who_lost_entries_does_not_count_though_its_log_is_the_longest() -> None
 
 
 def test_what_is_left_leads_when_all_have_answered_and_that_is_said() -> None:
-    election = elect(3, ("a",), {"a": Promise(3, (2, 4), lost=True)})
+    election = elect(3, (("a",),), {"a": Promise(3, (2, 4), lost=True)})
     assert election.leader == "a"
-    assert "acknowledged writes may be lost: a" in election.why
+    assert "acknowledged writes may be lost" in election.why
+
+
+def test_while_new_members_are_not_established_enough_of_the_old_ones_must_promise_too() -> None:
+    """b and c alone have the last entry; a and d would be enough of the new members."""
+    groups = (("a", "b", "c"), ("a", "b", "c", "d"))
+    promises = {"a": Promise(9, (7, 1)), "d": Promise(9, (0, 0))}
+    assert elect(9, groups, promises).leader == ""
+    assert elect(9, groups, promises | {"c": Promise(9, (7, 2))}).leader == "c"
