@@ -22,7 +22,7 @@ from actors.vectors.replication.accept import Unmatched
 from actors.vectors.replication.copying import Copies, fetch
 from actors.vectors.replication.disk import Mark, load_state, lock, save_state
 from actors.vectors.replication.errors import Degraded, Fenced, Mismatch, NoQuorum, NotLeader, Refused, Unknown
-from actors.vectors.replication.hard_state import HardState
+from actors.vectors.replication.hard_state import LOST, HardState
 from actors.vectors.replication.journal import Journal
 from actors.vectors.replication.leading import RETRY_SECONDS, Leading
 from actors.vectors.replication.messages import Append, Appended, Peer
@@ -107,7 +107,7 @@ class ReplicaCore:
             await self._become(self.state.promise(epoch))
             await self.journal.sync(self.journal.last.seq)
             if self.state.lost and len(self.state.members) != 1:
-                raise Degraded("entries of this replica's log are lost: it says nothing about what was acknowledged")
+                raise Degraded(LOST)
             return Promise(epoch, self.journal.last.epoch, self.journal.last.seq)
 
     async def lead(self, assignment: Assignment) -> None:
@@ -262,7 +262,9 @@ class ReplicaCore:
                 leading.advance(entries[-1].seq)
                 return entries
 
-        return await asyncio.shield(asyncio.create_task(append()))
+        task = asyncio.create_task(append())
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to hear it
+        return await asyncio.shield(task)
 
     async def _settle(self) -> int:
         seq = self.journal.last.seq

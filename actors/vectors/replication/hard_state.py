@@ -9,9 +9,12 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from actors.vectors.replication.errors import Fenced
+from actors.vectors.replication.errors import Degraded, Fenced
 from actors.vectors.replication.term import epoch_of, term_of
 from control.specs.replica import Assignment
+
+
+LOST = "entries of this replica's log are lost: it says nothing about what was acknowledged"
 
 
 class Role(StrEnum):
@@ -54,11 +57,15 @@ class HardState:
         return replace(self, promised=max(self.promised, term_of(epoch)), role=role)
 
     def lead(self, me: str, assignment: Assignment) -> HardState:
-        """Leads on where it leads that epoch already. Raises Fenced, and ValueError where `me` is none of its members."""
+        """Leads on where it leads that epoch already. Raises Fenced, ValueError where `me` is none of its members, and
+        Degraded where others have what it lost since it promised.
+        """
         epoch, members = assignment.epoch, assignment.members
         self._admit(epoch)
         if me not in members:
             raise ValueError(f"{me} is to lead epoch {epoch}, and is none of its members {', '.join(members)}")
+        if self.lost and len(members) > 1:
+            raise Degraded(LOST)
         if epoch > self.epoch:
             return HardState(term_of(epoch), epoch, 0, Role.LEADER, me, members, assignment.learners)
         if self.leads and members == self.members:
