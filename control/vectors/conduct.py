@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from control.kernel.plan import AskPromise, AssignReplica, Effect
-from control.specs.replica import Assignment
+from control.specs.replica import Assignment, Standing
 from control.vectors.election import choose, enough, quorum, shortfall
 from control.vectors.look import LEADER_SECONDS, START_SECONDS, Look
-from control.vectors.placement import place
 from control.vectors.state import Event, Members, Phase, Shard
 
 ANSWER_SECONDS = 3.0
@@ -83,20 +82,17 @@ def told(look: Look) -> Iterator[Effect]:
 def waits(look: Look) -> str:
     """Why the shard takes no writes, for people; empty where it does."""
     shard = look.shard
-    match shard.phase:
-        case Phase.SERVING | Phase.ENDING:
-            return ""
-        case Phase.FORMING:
-            return "its replicas are starting"
-        case Phase.ELECTING:
-            short = shortfall(shard.configs, [one for one in _voters(look) if look.alive(one)])
-            return short or "a leader is being chosen"
-        case Phase.SETTLING:
-            alive = sum(look.alive(one) for one in shard.members)
-            need = quorum(len(shard.members))
-            if alive < need:
-                return f"{alive} of its {len(shard.members)} replicas answer; {need} are needed to acknowledge"
-            return f"the leader of epoch {shard.epoch} begins"
+    if shard.phase is Phase.FORMING:
+        return "its replicas are starting"
+    if shard.phase is Phase.ELECTING:
+        short = shortfall(shard.configs, [one for one in _voters(look) if look.alive(one)])
+        return short or "a leader is being chosen"
+    alive, need = sum(look.alive(one) for one in shard.members), quorum(len(shard.members))
+    if alive < need:
+        return f"{alive} of its {len(shard.members)} replicas answer; {need} are needed to acknowledge"
+    if shard.leader is not None and not look.alive(shard.leader):
+        return f"its leader, replica {shard.leader}, does not answer"
+    return f"the leader of epoch {shard.epoch} begins" if shard.phase is Phase.SETTLING else ""
 
 
 def _voters(look: Look) -> Members:
@@ -129,6 +125,7 @@ def _elected(look: Look) -> Step:
         leader=leader,
         members=members,
         aim=(),
+        replicas=tuple(replace(one, begun=one.begun or one.number in promises) for one in shard.replicas),
         configs=tuple(dict.fromkeys((*shard.configs, members))),
     )
     return Step(chosen, "LeaderChosen", f"replica {leader} leads epoch {epoch}: of those who answered none has more")
@@ -173,15 +170,25 @@ def _leader_lost(look: Look) -> str:
         return ""
     others = [one for one in _voters(look) if one != shard.leader and look.alive(one)]
     view = look.view(shard.leader)
-    why = look.lost(shard.leader)
+    why = look.lost(shard.leader) or look.absent(shard.leader)
     if not why and view.unheard > LEADER_SECONDS:
         why = f"it has not answered for {LEADER_SECONDS:g} s"
-    if not why and view.standing and not view.standing.reached and look.snapshot.now - shard.since > LEADER_SECONDS:
-        why = "it does not reach its followers"
-        others = [one for one in _voters(look) if look.alive(one)]
-        if sum(one in shard.members for one in others) < quorum(len(shard.members)):
-            return ""  # nobody else would reach them either
+    if not why and view.standing is not None:
+        why = _does_not_lead(look, view.standing)
+        others.append(shard.leader)  # it promises like everybody else
     return f"replica {shard.leader}: {why}" if why and enough(shard.configs, others) else ""
+
+
+def _does_not_lead(look: Look, standing: Standing) -> str:
+    """Why a leader that answers cannot lead; empty where it does, or nobody else could."""
+    shard = look.shard
+    if standing.promised > shard.epoch:
+        return f"it has promised epoch {standing.promised}"
+    if standing.epoch == shard.epoch and not standing.leads:
+        return "it leads no more: its disk lost entries that others have"
+    alive = sum(look.alive(one) for one in shard.members)
+    unreached = not standing.reached and look.snapshot.now - shard.since > LEADER_SECONDS
+    return "it does not reach its followers" if unreached and alive >= quorum(len(shard.members)) else ""
 
 
 def _change(look: Look) -> tuple[Members, str] | None:
@@ -220,40 +227,3 @@ def _is_close(look: Look, number: int) -> bool:
         and standing.epoch == look.shard.epoch
         and standing.last_seq + CLOSE_ENTRIES >= leader.last_seq
     )
-
-
-def enlisted(look: Look, memory: int) -> tuple[Look, str]:
-    """The look with the replicas that its shard should have besides, and why one has no place.
-
-    What is seen of those that there are is noted; learners that were lost go.
-    """
-    shard, spec = look.shard, look.collection.spec
-    kept = {number for config in shard.configs for number in config} | set(shard.members)
-    gone = [one for one in shard.replicas if one.number not in kept and look.lost(one.number)]
-    replicas = [_noted(look, one.number) for one in shard.replicas if one not in gone]
-    shard = replace(shard, replicas=tuple(replicas), ending=(*shard.ending, *gone))
-    look = replace(look, shard=shard)
-    if shard.phase is Phase.ELECTING:
-        return look, ""
-    lasting = [one for one in shard.replicas if not look.lost(one.number)]
-    moves = any(look.misplaced(one.number) for one in lasting) and len(lasting) == spec.replicas
-    refused = ""
-    while len(lasting) < spec.replicas or moves:
-        node = ""
-        if spec.index.device == "cpu":
-            choice = place(look.rooms, [one.node for one in lasting], spec.replicas, memory)
-            if not choice.node:
-                refused = "" if moves else choice.reason
-                break
-            if moves and choice.node in {one.node for one in lasting}:
-                break
-            node = choice.node
-            look = replace(look, rooms={**look.rooms, node: look.rooms[node].with_one(memory)})
-        elif moves:
-            break  # the scheduler says where devices are
-        shard = look.shard
-        added = _new(shard, node)
-        look = replace(look, shard=replace(shard, replicas=(*shard.replicas, added), next=shard.next + 1))
-        lasting.append(added)
-        moves = False
-    return look, refused

@@ -9,7 +9,7 @@ the argument of Raft's elections and of its joint consensus (Ongaro, "Consensus:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from control.specs.replica import Promise
 
@@ -35,17 +35,21 @@ def shortfall(configs: Iterable[Members], answered: Collection[int]) -> str:
     return ""
 
 
-def choose(configs: Iterable[Members], promises: Mapping[int, Promise], liked: Collection[int]) -> int | None:
-    """The replica with the greatest log, or None while too few promised; of equal ones the first that is `liked`."""
+def choose(configs: Iterable[Members], promises: Mapping[int, Promise], liked: Sequence[int]) -> int | None:
+    """The replica with the greatest log, or None while too few promised; of equal ones the first that is `liked`.
+
+    Who lost entries says nothing about what was acknowledged, and counts only when nobody is left to be asked.
+    """
     configs = tuple(configs)
-    candidates = {number: promises[number] for config in configs for number in config if number in promises}
-    if not configs or not candidates or not enough(configs, promises):
+    voters = {number for config in configs for number in config}
+    told = {number: promise for number, promise in promises.items() if number in voters}
+    whole = {number: promise for number, promise in told.items() if not promise.lost}
+    if not enough(configs, whole) and told.keys() != voters:
         return None
-    order = list(liked)
-    return max(
-        sorted(candidates),
-        key=lambda one: (
-            (candidates[one].last_epoch, candidates[one].last_seq),
-            -order.index(one) if one in order else -len(order) - one,
-        ),
-    )
+    order = {number: place for place, number in enumerate(liked)}
+
+    def merit(number: int) -> tuple[int, int, int, int]:
+        promise = told[number]
+        return promise.last_epoch, promise.last_seq, -order.get(number, len(order)), -number
+
+    return max(whole or told, key=merit, default=None)

@@ -52,6 +52,12 @@ class Look:
             return f"its directory on {replica.node} is empty: its disk was lost"
         return self._dispossessed(replica)
 
+    def absent(self, number: int) -> str:
+        """Why nobody can reach it now, where that has lasted."""
+        replica = self.shard.replica(number)
+        away = self.snapshot.away.get(replica.node, 0.0) if replica else 0.0
+        return f"its node {replica.node} is not there" if replica and away > LEADER_SECONDS else ""
+
     def _dispossessed(self, replica: Replica) -> str:
         """On a GPU: the lease under which it lies where it lies is not its own any more."""
         placement = self.snapshot.placements.get(self.shard.called(replica.number).workload)
