@@ -30,11 +30,14 @@ class ReplicaRequest:
 
 @dataclass(frozen=True)
 class Promise:
-    """From now on it refuses leaders of epochs below `epoch`. Its log goes to (`last_epoch`, `last_seq`)."""
+    """From now on it refuses leaders of epochs below `epoch`. Its log goes to (`last_epoch`, `last_seq`); where its
+    disk has `lost` entries that it had, that says nothing about what was acknowledged.
+    """
 
     epoch: int
     last_epoch: int
     last_seq: int
+    lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,17 @@ class Assignment:
 class Standing:
     """How a replica is. `promised` and `epoch` (of the assignment that it took) are 0 while its directory is empty.
 
-    `committed_epoch` is that of the last entry that it knows to be committed, `last_seq` how far its log goes.
-    `reached` is False of a leader to which a quorum has not answered for a while. `building` counts segments whose
-    index is still to be built as the spec of `generation` wants it. `degraded` says what it could not open, and why.
+    `leads` says whether it is that epoch's leader. `committed_epoch` is that of the last entry that it knows to be
+    committed, `last_seq` how far its log goes. `reached` is False of a leader to which a quorum has not answered for a
+    while. `building` counts segments whose index is still to be built as the spec of `generation` wants it. `degraded`
+    says what it could not open, and why.
     """
 
     pid: int
     generation: int
     promised: int = 0
     epoch: int = 0
+    leads: bool = False
     committed_epoch: int = 0
     last_seq: int = 0
     reached: bool = True
