@@ -20,12 +20,12 @@ from actors.vectors.replication.errors import (
 from actors.vectors.replication.hard_state import HardState
 from actors.vectors.replication.journal import Journal
 from actors.vectors.replication.messages import Append, Appended, Copy
-from actors.vectors.replication.progress import quorum
 from actors.vectors.replication.reads import admit
 from actors.vectors.replication.term import epoch_of
 from actors.vectors.replication.writer import Write
 from control.specs.collection import Acknowledgement, CollectionSpec
 from control.specs.replica import Assignment, Promise
+from control.vectors.election import choose
 from tests.fakes.vector_log import MemoryLog, MemoryMark, MemoryShard
 from tests.fakes.virtual_time import VirtualLoop
 
@@ -120,7 +120,9 @@ class Run:
         for node in self.nodes.values():
             self.boot(node)
         trouble = [self.loop.create_task(self._client()) for _ in range(4)]
-        trouble += [self.loop.create_task(one) for one in (self._reader(), self._arbiter(), self._killer(), self._walls())]
+        trouble += [
+            self.loop.create_task(one) for one in (self._reader(), self._arbiter(), self._killer(), self._walls())
+        ]
         done, _ = await asyncio.wait(trouble, timeout=SECONDS, return_when=asyncio.FIRST_EXCEPTION)
         for task in trouble:
             task.cancel()
@@ -200,7 +202,11 @@ class Run:
             raise ConnectionError("nothing heard") from None
 
     def _deliver(
-        self, sender: str, receiver: str, call: Callable[[ReplicaCore], Coroutine[Any, Any, T]], answer: asyncio.Future[T]
+        self,
+        sender: str,
+        receiver: str,
+        call: Callable[[ReplicaCore], Coroutine[Any, Any, T]],
+        answer: asyncio.Future[T],
     ) -> None:
         node = self.nodes[receiver]
         if node.core is None or frozenset((sender, receiver)) in self.walls:
@@ -322,10 +328,11 @@ class Run:
         for one in heard:
             if isinstance(one, AssertionError):
                 raise one
-        promises = {name: one for name, one in zip(asked, heard, strict=True) if isinstance(one, Promise)}
-        if any(sum(name in promises for name in group) <= len(group) - quorum(len(group)) for group in groups):
+        promises = {int(name[1:]): one for name, one in zip(asked, heard, strict=True) if isinstance(one, Promise)}
+        number = choose([tuple(int(name[1:]) for name in group) for group in groups], promises, ())
+        if number is None:
             return False
-        leader = max(promises, key=lambda name: (promises[name].last_epoch, promises[name].last_seq))
+        leader = f"r{number}"
         members = self._members(leader)
         self.leader, self.members = leader, members
         self.configs.append((epoch, members))
@@ -361,9 +368,7 @@ async def _established(core: ReplicaCore) -> int:
     return epoch_of(core.leading.state.term)
 
 
-def _remembering(
-    loop: asyncio.AbstractEventLoop, coroutine: Any, context: Any = None
-) -> asyncio.Task[Any]:
+def _remembering(loop: asyncio.AbstractEventLoop, coroutine: Any, context: Any = None) -> asyncio.Task[Any]:
     task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, context=context)
     home = context.get(_HOME) if context is not None else _HOME.get()
     if home is not None:

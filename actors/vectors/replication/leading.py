@@ -188,4 +188,3 @@ class Leading:
             self._committed(self._final.value)
             for feeder in self._feeders.values():
                 feeder.notify(self._final.value)
-
