@@ -46,7 +46,8 @@ _WAIT_SECONDS = 0.05
 @dataclass(frozen=True)
 class ShardFigures:
     """`rows` are alive, `dead` are not and wait for a compaction. `exact_rows` have no index: growing, frozen or fresh.
-    `index_rows` of `building_rows` are in the index that is being built. Bytes are of raw vectors and of metadata
+    `index_rows` of `building_rows` are in the index that is being built. `outdated` segments have an index that is not
+    what the collection asks for now. Bytes are of raw vectors and of metadata
     indexes in memory; `unreceipted_bytes` of entries that a restart would apply again.
     """
 
@@ -61,6 +62,7 @@ class ShardFigures:
     rebuilds: int
     building_rows: int
     index_rows: int
+    outdated: int
     last_reason: str
 
 
@@ -193,6 +195,7 @@ class Shard:
             rebuilds=self._rebuilds,
             building_rows=sum(map(len, rebuild.taken)) if rebuild else 0,
             index_rows=rebuild.indexed if rebuild else 0,
+            outdated=sum(one.outdated for one in sizes),
             last_reason=self._reason,
         )
 
