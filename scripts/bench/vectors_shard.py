@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from actors.vectors.entry import Entry, Kind
 from actors.vectors.log import Log
@@ -85,8 +86,8 @@ class ShardWay:
         self._log.close()
 
 
-def padded(counts: Ints, ids: Ints) -> Ints:
+def padded(counts: NDArray[np.int32], ids: Ints) -> Ints:
     """(q, K) from the hits of q queries one after the other."""
     found = np.full((len(counts), K), -1, np.int64)
-    found[np.arange(K) < np.asarray(counts)[:, None]] = ids
+    found[np.arange(K) < counts[:, None]] = ids
     return found
