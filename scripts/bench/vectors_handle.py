@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,12 @@ class HandleWay:
         return await self.actors[0].echo.remote(body, 200 * len(queries))
 
     def close(self) -> None:
+        """Returns when their processes are gone."""
         for actor in self.actors:
             ray.kill(actor)
+        for actor in self.actors:
+            with suppress(ray.exceptions.RayError):
+                ray.get(actor.standing.remote(), timeout=SETTLE_SECONDS)
 
 
 def _settled(figures: Mapping[str, Any]) -> bool:
