@@ -192,7 +192,13 @@ class ShardRun:
     def _rows(self, ids: list[int], owner: int, value: int, tag: str) -> pa.RecordBatch:
         vectors = np.stack([_vector(value, one) for one in ids])
         n = len(ids)
-        columns = [pa.array(ids), vector_column(vectors), pa.array([owner] * n), pa.array([value] * n), pa.array([tag] * n)]
+        columns = [
+            pa.array(ids),
+            vector_column(vectors),
+            pa.array([owner] * n),
+            pa.array([value] * n),
+            pa.array([tag] * n),
+        ]
         return pa.record_batch(columns, schema=row_schema(self.spec))
 
     async def _write_last(self) -> Any:
