@@ -73,7 +73,8 @@ class Shard:
         self._view, self._growing, self._receipts = view, growing, receipts
         self._writing, self._maintaining = threading.RLock(), threading.Lock()
         self._rebuild: Rebuild | None = None
-        self._unreceipted, self._rebuilds, self._reason, self._whole = 0, 0, "", False
+        self._applied_bytes, self._receipted_bytes = 0, 0
+        self._rebuilds, self._reason, self._whole = 0, "", False
 
     @staticmethod
     def open(directory: Path, spec: CollectionSpec) -> Shard:
@@ -115,7 +116,7 @@ class Shard:
             if view.growing.rowset.vectors.nbytes >= SEAL_BYTES:
                 view = self._froze(view)
             self._view = view
-            self._unreceipted += sum(len(entry.body) for entry in new)
+            self._applied_bytes += sum(len(entry.body) for entry in new)
 
     def search(self, query: Query) -> Hits:
         return self._view.search(query)
@@ -142,7 +143,7 @@ class Shard:
                 self._finish(self._rebuild)
             elif self._view.frozen:
                 self._seal()
-            elif self._unreceipted > RECEIPT_BYTES:
+            elif self._applied_bytes - self._receipted_bytes > RECEIPT_BYTES:
                 self._write_receipt()
             elif self._rebuild is not None:
                 self._rebuild.over(_WAIT_SECONDS)
@@ -189,7 +190,7 @@ class Shard:
             exact_rows=sum(part.rows for part in exact) + sum(one.rows for one in sizes if one.fresh),
             vector_bytes=sum(part.rowset.vectors.nbytes for part in view.parts),
             metadata_bytes=sum(part.rowset.nbytes for part in view.sealed),
-            unreceipted_bytes=self._unreceipted,
+            unreceipted_bytes=self._applied_bytes - self._receipted_bytes,
             rebuilds=self._rebuilds,
             building_rows=sum(map(len, rebuild.taken)) if rebuild else 0,
             index_rows=rebuild.indexed if rebuild else 0,
@@ -232,21 +233,22 @@ class Shard:
         return replace(view, frozen=(*view.frozen, view.growing), growing=Part(self._growing.rows()))
 
     def _seal(self) -> None:
-        """The oldest frozen rows become a segment without an index, which takes no time to speak of."""
-        part = self._view.frozen[0]
-        flat = self.spec.model_copy(update={"index": IndexSpec(kind="flat")})
-        rows = part.living()
-        if not len(rows):
-            self._switch((part,), (rows,), None)
+        """All frozen rows become one segment without an index, which takes no time to speak of."""
+        parts = self._view.frozen
+        taken = [part.living() for part in parts]
+        sources = [(part.rowset, rows) for part, rows in zip(parts, taken, strict=True) if len(rows)]
+        if not sources:
+            self._switch(parts, taken, None)
             return
+        flat = self.spec.model_copy(update={"index": IndexSpec(kind="flat")})
         name = self._receipts.new_segment()
         try:
-            made = Sealed.make(self._receipts.directory, name, [(part.rowset, rows)], flat, lambda _: None)
+            made = Sealed.make(self._receipts.directory, name, sources, flat, lambda _: None)
         except BaseException:
             self._receipts.abandon(name)
             raise
         made.record = replace(made.record, asked="")
-        self._switch((part,), (rows,), made)
+        self._switch(parts, taken, made)
 
     def _begin(self) -> bool:
         view = self._view
@@ -288,11 +290,9 @@ class Shard:
         self._write_receipt()
 
     def _write_receipt(self) -> None:
-        with self._writing:
-            view, unreceipted = self._view, self._unreceipted
-        self._receipts.write(view)
-        with self._writing:
-            self._unreceipted -= unreceipted
+        receipted = self._applied_bytes  # of the view that is read next, or of one before it
+        self._receipts.write(self._view)
+        self._receipted_bytes = receipted
 
     def _sizes(self, view: View) -> list[tiers.Size]:
         asked = asked_of(self.spec)

@@ -31,7 +31,8 @@ def top(found: Sequence[Found], queries: int, k: int, threshold: float | None) -
     scores = np.concatenate([one.scores for one in found], axis=1)
     parts = np.repeat(np.arange(len(found)), [one.rows.shape[1] for one in found])[None, :]
     if len(found) > 1:
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        # What is no row comes last, even behind one that is infinitely far: NaN is sorted to the end.
+        order = np.argsort(np.where(rows < 0, np.float32(np.nan), -scores), axis=1, kind="stable")[:, :k]
         rows, scores = np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
         parts = parts[0][order]
     kept = rows >= 0
