@@ -114,8 +114,7 @@ class Receipts:
             for part in parts:
                 rows = part.living()
                 for start in range(0, len(rows), BLOCK_ROWS):
-                    table = part.rowset.take(rows[start : start + BLOCK_ROWS], tuple(schema.names))
-                    writer.write_table(table)
+                    writer.write_batch(part.rowset.take(rows[start : start + BLOCK_ROWS], tuple(schema.names)))
         sync(path)
         return FileRecord.of(self.directory, path)
 
