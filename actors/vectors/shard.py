@@ -74,7 +74,8 @@ class Shard:
         self._writing, self._maintaining = threading.RLock(), threading.Lock()
         self._rebuild: Rebuild | None = None
         self._applied_bytes, self._receipted_bytes = 0, 0
-        self._rebuilds, self._reason, self._whole = 0, "", False
+        self._rebuilds, self._reason = 0, ""
+        self._asked, self._optimising, self._optimised = 0, 0, 0
 
     @staticmethod
     def open(directory: Path, spec: CollectionSpec) -> Shard:
@@ -158,11 +159,11 @@ class Shard:
             return self.receipt
 
     def optimise(self) -> None:
-        """Has `maintain` make one segment of all rows, without dead ones."""
+        """Has `maintain` make one segment of all rows that there are now, without dead ones."""
         with self._writing:
             if self._view.growing.rows:
                 self._view = self._froze(self._view)
-            self._whole = True
+            self._asked += 1
 
     def retune(self, spec: CollectionSpec) -> None:
         """Other search parameters hold at once; for another index `maintain` rebuilds one segment after the other."""
@@ -252,9 +253,10 @@ class Shard:
 
     def _begin(self) -> bool:
         view = self._view
-        plan = tiers.plan(self._sizes(view), self._whole)
+        self._optimising = self._asked
+        plan = tiers.plan(self._sizes(view), self._asked > self._optimised)
         if plan is None:
-            self._whole = False
+            self._optimised = self._optimising
             return False
         parts = tuple(part for part in view.sealed if part.rowset.record.name in plan.names)
         self._reason = plan.reason
@@ -267,6 +269,7 @@ class Shard:
         if rebuild.error is not None:
             self._receipts.abandon(rebuild.name)
             raise rebuild.error
+        self._optimised = self._optimising
         self._rebuilds += 1
         self._switch(rebuild.parts, rebuild.taken, rebuild.made)
 

@@ -147,6 +147,19 @@ def test_what_is_deleted_while_a_segment_is_built_stays_deleted(tmp_path: Path) 
     assert reopened.count(EVERYTHING) == 19
 
 
+def test_what_is_written_while_one_segment_is_made_does_not_have_it_made_again(tmp_path: Path) -> None:
+    shard = opened(tmp_path)
+    shard.optimise()
+    assert shard.maintain()  # seals
+    assert shard.maintain()  # begins to build
+    shard.apply([delete(SPEC, 2, [1, 2, 3])])
+    settle(shard)
+    assert (shard.figures().rebuilds, shard.figures().dead) == (1, 3)
+    shard.optimise()
+    settle(shard)
+    assert (shard.figures().rebuilds, shard.figures().dead) == (2, 0)
+
+
 def test_a_receipt_has_all_that_was_applied(tmp_path: Path) -> None:
     shard = opened(tmp_path)
     assert shard.flush() == Position(1, 1)
