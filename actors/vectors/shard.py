@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from actors.vectors.segments.ids import Wanted
 from actors.vectors.segments.part import Part
 from actors.vectors.segments.rebuild import Rebuild
 from actors.vectors.segments.sealed import Sealed, asked_of
+from actors.vectors.shard_figures import ShardFigures
 from actors.vectors.stored import read_stored
 from actors.vectors.view import SealedPart, View
 from control.specs.collection import CollectionSpec
@@ -41,27 +42,6 @@ RECEIPT_BYTES = 64 << 20
 """Of log entries that a restart would apply again: about 2 s."""
 _WAIT_SECONDS = 0.05
 """For a rebuild that runs, in one step of `maintain`."""
-
-
-@dataclass(frozen=True)
-class ShardFigures:
-    """`rows` are alive, `dead` are not and wait for a compaction. `exact_rows` have no index: growing, frozen or fresh.
-    `index_rows` of `building_rows` are in the index that is being built. Bytes are of raw vectors and of metadata
-    indexes in memory; `unreceipted_bytes` of entries that a restart would apply again.
-    """
-
-    rows: int
-    dead: int
-    segments: int
-    growing_rows: int
-    exact_rows: int
-    vector_bytes: int
-    metadata_bytes: int
-    unreceipted_bytes: int
-    rebuilds: int
-    building_rows: int
-    index_rows: int
-    last_reason: str
 
 
 class Shard:
