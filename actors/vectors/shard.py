@@ -175,6 +175,7 @@ class Shard:
             rebuilds=self._rebuilds,
             building_rows=sum(map(len, rebuild.taken)) if rebuild else 0,
             index_rows=rebuild.indexed if rebuild else 0,
+            outdated=sum(one.outdated for one in sizes),
             last_reason=self._reason,
         )
 

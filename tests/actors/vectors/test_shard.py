@@ -206,8 +206,10 @@ def test_another_index_is_built_and_other_search_parameters_hold_at_once(tmp_pat
     assert not shard.maintain()
     hnsw = SPEC.model_copy(update={"index": IndexSpec(kind="hnsw", m=4)})
     shard.retune(hnsw)
+    assert shard.figures().outdated == 1
     assert shard.maintain()
     settle(shard)
+    assert shard.figures().outdated == 0
     assert shard.figures().last_reason == "the collection asks for another index"
     faster = hnsw.model_copy(update={"index": IndexSpec(kind="hnsw", m=4, ef_search=7)})
     shard.retune(faster)
