@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class ShardFigures:
     """`rows` are alive, `dead` are not and wait for a compaction. `exact_rows` have no index: growing, frozen or fresh.
     `index_rows` of `building_rows` are in the index that is being built. `outdated` segments have an index that is not
-    what the collection asks for now. Bytes are of raw vectors and of metadata indexes in memory; `unreceipted_bytes` of entries that a restart would apply again.
+    what the collection asks for now. Bytes are of raw vectors and of metadata indexes in memory; `unreceipted_bytes` of
+    entries that a restart would apply again.
     """
 
     rows: int
