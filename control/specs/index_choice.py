@@ -8,6 +8,7 @@ import math
 
 from control.specs.collection import CollectionSpec
 from control.specs.index_plan import Built, IndexPlan, bytes_of
+from control.specs.vector_index import divisor
 
 FLAT_ROWS = 2_000
 """Up to so many rows a scan is about as fast as any structure, and exact."""
@@ -64,9 +65,3 @@ def _of_kind(kind: Built, rows: int, spec: CollectionSpec, reason: str) -> Index
     bits = min(index.bits or BITS, rows.bit_length() - 1)  # a code book of 2^bits is made of as many rows at least
     subvectors = index.subvectors or divisor(spec.dimension, _BITS_A_DIMENSION * spec.dimension / bits)
     return IndexPlan(kind, reason, nlist=nlist, subvectors=subvectors, bits=bits)
-
-
-def divisor(dimension: int, wanted: float) -> int:
-    """The divisor of the dimension that is nearest to the wanted number, as a ratio."""
-    divisors = [one for one in range(1, dimension + 1) if dimension % one == 0]
-    return min(divisors, key=lambda one: abs(math.log(one / wanted)))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from control.specs.collection import CollectionSpec
-from control.specs.index_choice import FLAT_ROWS, choose, divisor
+from control.specs.index_choice import FLAT_ROWS, choose
 from control.specs.index_plan import bytes_of
-from control.specs.vector_index import IndexKind, IndexSpec
+from control.specs.vector_index import IndexKind, IndexSpec, divisor
 
 
 def spec_of(kind: IndexKind = "auto", **parameters: object) -> CollectionSpec:
@@ -54,3 +55,13 @@ def test_the_collection_s_parameters_are_taken_as_far_as_the_rows_go() -> None:
 @pytest.mark.parametrize(("dimension", "wanted", "found"), [(128, 64, 64), (100, 48, 50), (97, 48, 97), (1, 0.5, 1)])
 def test_subvectors_divide_the_dimension(dimension: int, wanted: float, found: int) -> None:
     assert divisor(dimension, wanted) == found
+
+
+def test_subvectors_that_do_not_divide_the_dimension_are_refused_with_the_nearest_that_do() -> None:
+    with pytest.raises(ValidationError, match="7 subvectors; expected a divisor of dimension 128, such as 8"):
+        spec_of("ivf_pq", subvectors=7)
+
+
+def test_codes_are_not_scanned_on_a_gpu() -> None:
+    with pytest.raises(ValidationError, match="device cpu, or kind ivf_flat"):
+        spec_of("ivf_pq", device="gpu")
