@@ -47,6 +47,9 @@ def test_cagra_without_cuvs_is_ivf_and_says_so() -> None:
 
 def test_the_collection_s_parameters_are_taken_as_far_as_the_rows_go() -> None:
     assert choose(1_000_000, spec_of("hnsw", m=24, ef_construction=300)).m == 24
+    assert choose(1_000_000, spec_of("hnsw")).m == 16
+    products = CollectionSpec(dimension=128, metric="ip")
+    assert choose(1_000_000, products).m == 32, "long vectors attract links"
     assert choose(1_000_000, spec_of("ivf_flat")).nlist == 4_000
     assert choose(3_900, spec_of("ivf_flat", nlist=5_000)).nlist == 100, "a list of fewer than 39 rows is none"
     assert choose(3_900, spec_of("ivf_pq", bits=12, subvectors=16)).bits == 11, "a code book has at most 3,900 entries"
