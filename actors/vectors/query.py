@@ -56,6 +56,21 @@ class Query:
 
 
 @dataclass(frozen=True)
+class TextQuery:
+    """The `k` rows whose text fields (`fields`, which are not none) fit the words of `text` best by BM25, of those that
+    match `where`. The rest as for `Query`; the scores are BM25's.
+    """
+
+    text: str
+    fields: tuple[str, ...]
+    k: int
+    where: Filter = EVERYTHING
+    columns: tuple[str, ...] = ()
+    level: Level = Level.LOG
+    token: int = 0
+
+
+@dataclass(frozen=True)
 class Hits:
     """Of q queries together: query i has `counts[i]` hits, nearest first, one after the other in `ids` and `scores`.
 

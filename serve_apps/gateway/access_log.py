@@ -1,4 +1,4 @@
-"""One line of JSON for each request that ended, in a file of this replica; never anything of its content.
+"""One line of JSON for each request for a model that ended, in a file of this replica; never anything of its content.
 
 A thread writes them, a few times a second; what it cannot keep up with, or the disk does not take, is left out and
 counted. A file that is full is put aside and the oldest one is deleted, as are those of replicas that are long gone. A
@@ -93,7 +93,7 @@ def line_of(record: Record) -> dict[str, Any]:
         "organization": record.organization,
         "path": record.path,
         "route": record.route or None,
-        "model": record.asked,
+        "model": record.asked or None,
         "backend": record.backend or None,
         "status": record.status,
         "outcome": record.outcome.value,

@@ -7,20 +7,26 @@ import email.utils
 import json
 import math
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from serve_apps.gateway.answer import JSON, Answer
+from serve_apps.gateway.answer import JSON, Sink
 from serve_apps.gateway.backends.fault import MOST_BUSY_SECONDS, Fault
 from serve_apps.gateway.backends.outgoing import Outgoing
 from serve_apps.gateway.backends.relay import Relay
-from serve_apps.gateway.dialects.error_object import OPENAI_TYPES, status_of
-from serve_apps.gateway.dialects.reading import said_fields, said_object
-from serve_apps.gateway.dialects.sse import MOST_EVENT_BYTES
-from serve_apps.gateway.errors import INVALID_REQUEST, ApiError, Failure, model_unavailable, upstream_timeout
+from serve_apps.gateway.dialects.error_object import status_of
+from serve_apps.gateway.errors import (
+    Failure,
+    FilterError,
+    model_unavailable,
+    upstream_timeout,
+)
+from serve_apps.gateway.relaying import pass_on
 from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.table import BackendSpec
 from serve_apps.gateway.taken import Taken
-from serve_apps.gateway.wire import Headers, Wire, Wires, locate
+from serve_apps.gateway.upstream_error import of_provider
+from serve_apps.gateway.wire import Headers, Origin, Wire, Wires, locate
 
 SSE = (b"content-type", b"text/event-stream; charset=utf-8")
 POLICY = ("content_policy", "content_filter", "content_management", "safety")
@@ -43,33 +49,37 @@ async def attempt(
     wires: Wires,
     spec: BackendSpec,
     out: Outgoing,
-    answer: Answer,
+    answer: Sink,
     taken: Taken,
     headers: Headers,
     timeout_s: float,
     left_s: float,
 ) -> None:
     """Passes the answer on, with `headers`; `taken` counts what it took. `timeout_s` bounds connecting, the wait for
-    the first content and each silence, `left_s` all of it.
+    the first content and each silence, `left_s` all of it. What a kept connection lost that its peer had closed
+    meanwhile is sent once more, on a new one.
 
     Raises Failed. Where something was delivered by then, the answer has its error event. A client that does not read is
     waited for: who calls bounds that.
     """
     until = asyncio.get_running_loop().time() + left_s
-    try:
-        origin, host, path = locate(spec.url + out.path)
-        wire = await wires.to(origin, min(timeout_s, left_s))
-    except TimeoutError:
-        raise _failed(spec, Failure.UNREACHED, "it does not accept connections") from None
-    except (OSError, ValueError) as error:  # the latter of a name that no name server can be asked for
-        why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise _failed(spec, Failure.UNREACHED, f"it cannot be reached ({why})") from None
+    wire = await _connected(wires.to, spec, out.path, min(timeout_s, left_s))
+    _, host, path = locate(spec.url + out.path)
     head = [b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\n" % (path, host)]
     head += [b"%b: %b\r\n" % header for header in out.headers]
     head += [b"content-length: %d\r\n\r\n" % len(out.body), out.body]
+    request = b"".join(head)
     first_until = min(until, asyncio.get_running_loop().time() + timeout_s)
     try:
-        await wire.ask(b"".join(head), timeout_s, until)
+        try:
+            await wire.ask(request, timeout_s, until)
+        except ConnectionError:
+            if not wire.stale:
+                raise
+            # That is no fault of the backend's: providers close what was idle for long when they like.
+            connect_s = first_until - asyncio.get_running_loop().time()
+            wire = await _connected(wires.fresh, spec, out.path, connect_s)
+            await wire.ask(request, timeout_s, until)
         if wire.status != 200:
             raise _refused(spec, wire, await wire.rest())
         if any(name == b"content-type" and b"event-stream" in kind for name, kind in wire.headers):
@@ -77,7 +87,7 @@ async def attempt(
         else:
             body = _whole(spec, out, await wire.rest(), taken)
             await answer.whole(200, body, [JSON, *headers])
-    except ApiError as refused:  # by a filter: no other backend is asked instead
+    except FilterError as refused:
         raise Failed(Fault(Failure.FAILED, refused, refused=True, delivered=answer.started)) from None
     except TimeoutError:
         raise Failed(Fault(Failure.SILENT, upstream_timeout(spec.name), delivered=answer.started)) from None
@@ -89,48 +99,34 @@ async def attempt(
         wires.give_back(wire)
 
 
-async def _relayed(
-    spec: BackendSpec, wire: Wire, relay: Relay, answer: Answer, headers: Headers, first_until: float
-) -> None:
-    """What comes before the first real content waits for it: until then another backend may answer instead. Pings and
-    comments before it are no content, however many: it comes before `first_until` on the loop's clock, or is late.
-    """
-    held, trouble, failure = b"", "its stream has no end", Failure.BROKEN
-    begun, readable = False, True
+async def _connected(
+    connect: Callable[[Origin, float], Awaitable[Wire]], spec: BackendSpec, path: str, timeout_s: float
+) -> Wire:
+    """Raises Failed."""
     try:
-        async with asyncio.timeout_at(first_until) as first:
-            while chunk := await wire.chunk():
-                held += relay.feed(chunk)
-                if held and relay.began:
-                    if not begun:
-                        begun = True
-                        first.reschedule(None)
-                        await answer.start(200, [SSE, *headers])
-                    ready, held = held, b""
-                    await answer.part(ready)
-                elif len(held) > MOST_EVENT_BYTES:
-                    raise ValueError("too much before its first content")
+        return await connect(locate(spec.url + path)[0], timeout_s)
     except TimeoutError:
-        failure = Failure.SILENT
-    except ConnectionError as error:
-        trouble = f"it broke off: {error}"
-    except ValueError as error:
-        trouble, readable = f"it cannot be read: {error}", False
-    last = held + relay.finish()
-    if relay.whole or answer.started:
-        if not begun:
-            await answer.start(200, [SSE, *headers])
-        try:
-            await answer.part(last, last=True)
-        except ValueError as error:
-            raise Failed(Fault(Failure.BROKEN, STREAM_CUT, delivered=True)) from error
-    if relay.whole and readable:
+        raise _failed(spec, Failure.UNREACHED, "it does not accept connections") from None
+    except (OSError, ValueError) as error:  # the latter of a name that no name server can be asked for
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise _failed(spec, Failure.UNREACHED, f"it cannot be reached ({why})") from None
+
+
+async def _relayed(
+    spec: BackendSpec, wire: Wire, relay: Relay, answer: Sink, headers: Headers, first_until: float
+) -> None:
+    trouble = await pass_on(wire, relay, answer, [SSE, *headers], first_until)
+    if relay.whole and not isinstance(trouble, ValueError):
         return
     if relay.told is not None:
         raise Failed(_fault_of(spec, *relay.told, delivered=answer.started))
-    if failure is Failure.SILENT and not answer.started:
-        raise Failed(Fault(failure, upstream_timeout(spec.name)))
-    told_client = STREAM_CUT if answer.started else model_unavailable(spec.name, trouble)
+    failure = Failure.SILENT if isinstance(trouble, TimeoutError) else Failure.BROKEN
+    if answer.started:
+        told_client = STREAM_CUT
+    elif failure is Failure.SILENT:
+        told_client = upstream_timeout(spec.name)
+    else:
+        told_client = model_unavailable(spec.name, f"its stream broke off: {trouble or 'it has no end'}")
     raise Failed(Fault(failure, told_client, delivered=answer.started))
 
 
@@ -158,7 +154,7 @@ def _fault_of(
     spec: BackendSpec, status: int, body: bytes, retry_after_s: float | None = None, *, delivered: bool = False
 ) -> Fault:
     """What an error of the backend's means, which has the `status` or stands for it."""
-    error = _error_of(spec, status, body)
+    error = of_provider(spec.name, status, body)
     if retry_after_s is not None and error.status in (429, 503):
         error.headers = ((b"retry-after", b"%d" % math.ceil(min(retry_after_s, MOST_BUSY_SECONDS))),)
     refused = any(word in error.code for word in POLICY)
@@ -180,25 +176,6 @@ def seconds_of(retry_after: bytes | None) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(retry_after.decode("latin-1")).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
-
-
-def _error_of(spec: BackendSpec, status: int, body: bytes) -> ApiError:
-    """What the client is told: a refusal of its request in the provider's words, else that the backend failed."""
-    if not 400 <= status < 500 or status in (401, 402, 403, 404):
-        return model_unavailable(spec.name, f"it answered {status}")
-    kind = OPENAI_TYPES.get(status, INVALID_REQUEST)
-    try:
-        error = said_fields(said_object(body).get("error"))
-    except ValueError:  # a proxy's page
-        error = {}
-    message, code, param = error.get("message"), error.get("code") or error.get("type"), error.get("param")
-    return ApiError(
-        status,
-        code if isinstance(code, str) else ("rate_limit_exceeded" if status == 429 else "invalid_request"),
-        message if isinstance(message, str) else f"The backend {spec.name} answered {status} without saying why.",
-        kind=kind,
-        param=param if isinstance(param, str) else None,
-    )
 
 
 def _failed(

@@ -6,12 +6,16 @@ Kept in memory. A crash forgets who waits.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from control.specs.api_key import Priority
 from serve_apps.gateway.admission import Admission, Visitor
+from serve_apps.gateway.body import ClientGone
 from serve_apps.gateway.errors import SERVER, ApiError
 
+Left = Callable[[], Awaitable[bool]]
+"""Returns True when a client has left, False where that cannot be found out."""
 RETRY = (b"retry-after", b"1")
 
 
@@ -30,12 +34,14 @@ class Pool:
         self._admission = admission
         self._waiting: dict[Visitor, asyncio.Future[None]] = {}
 
-    def turn(self, priority: Priority, size: int, patience_s: float) -> Turn:
-        """To be entered: a place for a request of `size` bytes, waited for `patience_s` seconds at the most."""
-        return Turn(self, Visitor(priority, size), patience_s)
+    def turn(self, priority: Priority, size: int, patience_s: float, left: Left | None = None) -> Turn:
+        """To be entered: a place for a request of `size` bytes, waited for `patience_s` seconds at the most, and no
+        longer than its client does.
+        """
+        return Turn(self, Visitor(priority, size), patience_s, left)
 
-    async def enter(self, visitor: Visitor, patience_s: float) -> None:
-        """Raises Full. A free place costs no timer."""
+    async def enter(self, visitor: Visitor, patience_s: float, left: Left | None) -> None:
+        """Raises Full, and ClientGone. A free place costs no timer."""
         if self._admission.enter(visitor):
             return
         dropped = self._admission.queue(visitor)
@@ -45,7 +51,9 @@ class Pool:
         place = self._waiting[visitor] = loop.create_future()
         if dropped is not None:
             _end(self._waiting.pop(dropped), Full("one of a higher priority took its place in the queue"))
-        timer = loop.call_later(patience_s, self._give_up, visitor, patience_s)
+        full = Full(f"there was no place within {patience_s:.1f} s")
+        timer = loop.call_later(patience_s, self._give_up, visitor, full)
+        watching = asyncio.create_task(self._watch(visitor, left)) if left else None
         try:
             await place
         except asyncio.CancelledError:
@@ -56,6 +64,8 @@ class Pool:
             raise
         finally:
             timer.cancel()
+            if watching:
+                watching.cancel()
 
     def leave(self, visitor: Visitor) -> None:
         self._let_in(self._admission.leave(visitor))
@@ -63,9 +73,13 @@ class Pool:
     def shrink(self, visitor: Visitor, size: int) -> None:
         self._let_in(self._admission.shrink(visitor, size))
 
-    def _give_up(self, visitor: Visitor, waited_s: float) -> None:
+    async def _watch(self, visitor: Visitor, left: Left) -> None:
+        if await left():
+            self._give_up(visitor, ClientGone())
+
+    def _give_up(self, visitor: Visitor, why: Exception) -> None:
         if visitor in self._waiting:
-            _end(self._withdraw(visitor), Full(f"there was no place within {waited_s:.1f} s"))
+            _end(self._withdraw(visitor), why)
 
     def _withdraw(self, visitor: Visitor) -> asyncio.Future[None]:
         place = self._waiting.pop(visitor)
@@ -78,19 +92,19 @@ class Pool:
 
 
 class Turn:
-    """One request's. Raises Full as it is entered."""
+    """One request's. Raises Full as it is entered, and ClientGone."""
 
-    __slots__ = ("_patience_s", "_pool", "_visitor")
+    __slots__ = ("_left", "_patience_s", "_pool", "_visitor")
 
-    def __init__(self, pool: Pool, visitor: Visitor, patience_s: float) -> None:
-        self._pool, self._visitor, self._patience_s = pool, visitor, patience_s
+    def __init__(self, pool: Pool, visitor: Visitor, patience_s: float, left: Left | None) -> None:
+        self._pool, self._visitor, self._patience_s, self._left = pool, visitor, patience_s, left
 
     def shrink(self, size: int) -> None:
         """The request turned out to be of `size` bytes, no more than it was thought to be."""
         self._pool.shrink(self._visitor, size)
 
     async def __aenter__(self) -> Turn:
-        await self._pool.enter(self._visitor, self._patience_s)
+        await self._pool.enter(self._visitor, self._patience_s, self._left)
         return self
 
     async def __aexit__(
@@ -99,11 +113,11 @@ class Turn:
         self._pool.leave(self._visitor)
 
 
-def _end(place: asyncio.Future[None], full: Full | None = None) -> None:
+def _end(place: asyncio.Future[None], why: Exception | None = None) -> None:
     """One wait. Whose task was cancelled meanwhile is told nothing."""
     if place.done():
         return
-    if full is None:
+    if why is None:
         place.set_result(None)
     else:
-        place.set_exception(full)
+        place.set_exception(why)

@@ -80,7 +80,7 @@ class Probes:
         timeout_s = self._probing.timeout_s
         until = asyncio.get_running_loop().time() + timeout_s
         origin, host, path = locate(spec.url + PATH)
-        wire = await self._wires.to(origin, timeout_s)
+        wire = await self._wires.fresh(origin, timeout_s)  # a kept one may be closed, which says nothing of the backend
         try:
             head = [b"GET %b HTTP/1.1\r\nhost: %b\r\n" % (path, host)]
             head += [b"%b: %b\r\n" % header for header in credentials(spec, self._secrets.of(spec))]

@@ -12,7 +12,7 @@ from serve_apps.gateway.access_log import AccessLog
 from serve_apps.gateway.answer import Answer
 from serve_apps.gateway.call import Call
 from serve_apps.gateway.errors import ApiError
-from serve_apps.gateway.record import record_of
+from serve_apps.gateway.record import Record, Unread, record_of, record_of_unread
 from serve_apps.gateway.route_figures import RouteFigures
 from serve_apps.gateway.spans import Spans
 
@@ -50,15 +50,22 @@ class Recorder:
         and cannot fail.
         """
         record = record_of(call, answer, error, monotonic(), time())
-        self._figures.count(record)
-        if self._log:
-            self._log.write(record)
+        self._keep(record)
         if self._spans:
             self._spans.end(call, record)
+
+    def unread(self, request: Unread, answer: Answer, error: BaseException) -> None:
+        """A request ended by `error` before it was known what it asks for: it has no span."""
+        self._keep(record_of_unread(request, answer, error, monotonic(), time()))
 
     def error(self, error: ApiError) -> None:
         """An error was answered, whatever became known of the request before."""
         self._figures.error(error.code)
+
+    def _keep(self, record: Record) -> None:
+        self._figures.count(record)
+        if self._log:
+            self._log.write(record)
 
     def body(self) -> dict[str, Any]:
         """What the replica's heartbeat says of its requests."""

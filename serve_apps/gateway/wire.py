@@ -26,6 +26,8 @@ what we sent: in effect after 0.9 s. One that is silent is asked after a second,
 MOST_HASTY = 1 << 15
 """Bytes of a request for which that holds. One that fills the receiver's buffer waits until the engine reads on, which
 to the kernel looks the same; a lost machine is then found by its missing reports."""
+STALE_SECONDS = 1.0
+"""In so long a peer that had closed a connection has said so; one that was silent for longer worked on the request."""
 MOST_UNREAD = 1 << 18
 """Bytes of an answer that its reader has not taken, from which on no more are read from the socket."""
 
@@ -55,6 +57,10 @@ class Wire(asyncio.Protocol):
     """One request at a time: `ask`, then the head in `status` and `headers` (names in lower case), then `chunk`s until
     an empty one, then `ask` again while it is `reusable`.
 
+    It is `stale` where it was kept since another request and its peer closed it at once, before a byte of an answer to
+    the last one: as a rule it had done so before it had the request. One whose repetition does no harm may be sent
+    again, once (RFC 9112, 9.3.1).
+
     `ask` and `chunk` raise ConnectionError where the connection breaks or what comes is not HTTP, and TimeoutError
     where nothing came for `silence_s` seconds or the moment `until` on the loop's clock is past.
     """
@@ -70,18 +76,22 @@ class Wire(asyncio.Protocol):
         self._failed: Exception | None = None
         self._socket: socket.socket
         self._hasty = False
+        self._kept = False
+        self.stale = False
         self._begin()
 
     def _begin(self) -> None:
         self.status = 0
         self.headers: Headers = []
         self._head_done = self._done = self._sized = self._keeps = False
+        self._heard = False
         self._parts: list[bytes] = []
         self._unread = 0
 
     async def ask(self, request: bytes, silence_s: float, until: float) -> None:
         """Returns when the head of the answer is there."""
         if self.status:
+            self._kept = True
             self._begin()
         hasty = self._nearby and len(request) <= MOST_HASTY
         if hasty is not self._hasty:
@@ -179,6 +189,7 @@ class Wire(asyncio.Protocol):
             self._socket.setsockopt(socket.IPPROTO_TCP, option, 1)
 
     def data_received(self, data: bytes) -> None:
+        self._heard = True
         if self._done:
             self._fail(ConnectionError("it speaks out of turn"))
             return self._transport.abort()
@@ -196,6 +207,8 @@ class Wire(asyncio.Protocol):
         self._stop_timer()
         if self._head_done and not self._sized and exc is None:
             self._done = True  # an answer that said no length ends with its connection
+        if self._kept and not self._heard and (exc is None or isinstance(exc, ConnectionError)):
+            self.stale = self._loop.time() - self._since < STALE_SECONDS
         self._fail(ConnectionError("it closed the connection"))
 
     # What the parser calls.
@@ -242,12 +255,16 @@ class Wires:
         self._swept = 0.0
 
     async def to(self, origin: Origin, connect_s: float) -> Wire:
-        """An open connection. Raises OSError where there is none to be had, TimeoutError after `connect_s` seconds."""
+        """An open connection. Raises as `fresh` does."""
         idle = self._idle.get(origin)
         while idle:
             wire, _ = idle.pop()
             if wire.reusable:
                 return wire
+        return await self.fresh(origin, connect_s)
+
+    async def fresh(self, origin: Origin, connect_s: float) -> Wire:
+        """A new connection. Raises OSError where there is none to be had, TimeoutError after `connect_s` seconds."""
         if origin.tls and self._tls is None:
             self._tls = ssl.create_default_context()
         async with asyncio.timeout(connect_s):

@@ -139,8 +139,13 @@ class Bank:
         return purse
 
     async def run(self) -> None:
-        """Reports for ever; what is not answered is repeated before anything else is told."""
+        """Reports for ever; what is not answered is repeated before anything else is told, by the next `run` as well
+        where this one fails. An answer that cannot be taken in is asked for no more: the ledger has the report, and
+        what it lent runs out.
+        """
         turned = 0.0
+        if self._untold is not None:
+            await self._tell()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PERIOD_SECONDS):  # wait_for loses a cancellation at times

@@ -61,6 +61,7 @@ class Scripted:
     asked: int = 0
     left: list[float] = field(default_factory=list)
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    server: asyncio.Server = field(init=False)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked += 1
@@ -84,7 +85,7 @@ class Scripted:
 @contextlib.asynccontextmanager
 async def scripted(script: Script) -> AsyncIterator[Scripted]:
     made = Scripted(script)
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    made.server = server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -10,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from control.route_traffic import Outcome
 from serve_apps.gateway import access_log
 from serve_apps.gateway.access_log import FORMER_FILES, MOST_FILES, PREFIX, AccessLog, line_of
+from serve_apps.gateway.proxy import Timeouts
 from tests.serve_apps.gateway.test_backends import ask, backend, provider, publish, refusing
 from tests.serve_apps.gateway.test_limits import counted, set_up, stream
 from tests.serve_apps.gateway.test_requests import run
-from tests.serve_apps.gateway.test_route_figures import record
+from tests.serve_apps.gateway.test_route_figures import record, shares_of
 from tests.serve_apps.gateway.upstream import CHAT, KEY, answer_json, chat_body, world
 
 
@@ -101,6 +104,93 @@ def test_requests_are_written_down_and_nothing_of_what_they_say(tmp_path: Path) 
     written = "".join(file.read_text() for file in tmp_path.iterdir())
     for secret in ("my secret wish", KEY, "sk-secret", "Hi"):
         assert secret not in written
+
+
+KNOWN = {"key": "admin", "organization": "default", "path": CHAT}
+UNKNOWN = dict.fromkeys(("route", "model", "backend", "cache", "ttft_ms"))
+NOTHING = {"prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0, "cost_dollars": 0, "attempts": []}
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "ending", "received"),
+    [
+        ("content-length: 9", b'{"model":', (400, "client_error", "invalid_json"), 9),
+        ("content-length: 2", b"{}", (400, "client_error", "invalid_value"), 2),
+        ("content-length: 9999", b"", (413, "client_error", "request_too_large"), None),
+        ("transfer-encoding: chunked", b"2000\r\n" + b" " * 8192, (413, "client_error", "request_too_large"), None),
+        ("content-length: 9", b"{", (408, "client_error", "request_timeout"), None),
+        ("content-length: 9", None, (499, "client_left", "client_left"), None),
+    ],
+    ids=["no JSON", "no model", "said to be too large", "too large", "too slow", "gone"],
+)
+def test_a_request_that_cannot_be_read_has_its_line(
+    tmp_path: Path, head: str, body: bytes | None, ending: tuple[int, str, str], received: int | None
+) -> None:
+    async def story() -> None:
+        async with world(answer_json, Timeouts(body_s=0.1), logs=tmp_path) as it:
+            reader, writer = await asyncio.open_connection("127.0.0.1", it.port)
+            said = (
+                f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\nx-request-id: r1\r\n{head}\r\n\r\n"
+            )
+            writer.write(said.encode() + (body or b""))
+            if body is None:
+                await asyncio.sleep(0.02)
+            else:
+                assert b" %d " % ending[0] in await reader.readline()
+            writer.close()
+
+    run(story())
+    (line,) = lines(tmp_path)
+    assert (line["status"], line["outcome"], line["error"]) == ending
+    assert (line["request_id"], line["bytes_in"], line["bytes_out"]) == ("r1", received, 0)
+    assert line == line | KNOWN | UNKNOWN | NOTHING
+    assert 0 < line["duration_ms"] < 1000
+
+
+def test_a_request_for_which_there_is_no_room_has_its_line_and_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_apps.gateway.generation.MOST_AT_ONCE", 1)
+    monkeypatch.setattr("serve_apps.gateway.generation.PATIENCE_SECONDS", 0.05)
+
+    async def story() -> None:
+        shed = asyncio.Event()
+
+        async def late(request: web.Request) -> web.StreamResponse:
+            await shed.wait()
+            return await answer_json(request)
+
+        async with world(late, logs=tmp_path) as it:
+
+            async def status() -> int:
+                async with it.client.post(CHAT, json=chat_body()) as response:
+                    return response.status
+
+            first = asyncio.create_task(status())
+            await asyncio.sleep(0.05)
+            assert await status() == 503
+            shed.set()
+            assert await first == 200
+            shares = await shares_of(it, 2)
+            assert (shares[""].server_error, shares["tiny"].ok) == (1, 1)
+
+    run(story())
+    shed, _ = lines(tmp_path)
+    assert (shed["status"], shed["outcome"], shed["error"]) == (503, "server_error", "overloaded")
+    assert shed == shed | KNOWN | UNKNOWN | NOTHING
+    assert shed["duration_ms"] > 40, "it waited"
+
+
+def test_who_has_no_good_key_or_asks_for_no_model_has_no_line(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with world(answer_json, logs=tmp_path) as it:
+            async with it.client.post(CHAT, json=chat_body(), headers={"authorization": "Bearer x"}) as refused:
+                assert refused.status == 401
+            async with it.client.get("/v1/models") as listed:
+                assert listed.status == 200
+
+    run(story())
+    assert lines(tmp_path) == []
 
 
 def test_a_full_file_is_put_aside_and_the_oldest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from serve_apps.gateway.body import CHAT
-from tests.serve_apps.gateway.test_backends import USAGE, backend, provider, publish, routed
+from tests.serve_apps.gateway.test_backends import USAGE, backend, provider, publish, refusing, routed
 from tests.serve_apps.gateway.test_limits import DOLLAR, PRICE, limit, stream, used
 from tests.serve_apps.gateway.test_requests import run
 from tests.serve_apps.gateway.upstream import Engine, Handler, World, chat_body, start_events
@@ -100,6 +100,18 @@ def test_both_parts_are_paid() -> None:
             assert counts.prompt > 50
             assert counts.completion >= 7 + 2
             assert counts.cost == counts.prompt * 1000 + counts.completion * 4000
+
+    run(story())
+
+
+def test_a_continuation_that_nobody_could_give_is_a_request_with_an_error() -> None:
+    async def story() -> None:
+        async with routed(breaking("The sky"), refusing(500)) as (it, (one, two)):
+            await set_up(it, one, two, retries=0)
+            assert "stream_interrupted" in await stream(it)
+            assert len(two.bodies) == 1
+            counts = await used(it)
+            assert (counts.requests, counts.errors) == (2, 2)
 
     run(story())
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -15,9 +16,9 @@ pytestmark = pytest.mark.usefixtures("_one_at_once")
 
 @pytest.fixture
 def _one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve_apps.gateway.app.MOST_AT_ONCE", 1)
-    monkeypatch.setattr("serve_apps.gateway.app.MOST_WAITING", 2)
-    monkeypatch.setattr("serve_apps.gateway.app.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("serve_apps.gateway.generation.MOST_AT_ONCE", 1)
+    monkeypatch.setattr("serve_apps.gateway.generation.MOST_WAITING", 2)
+    monkeypatch.setattr("serve_apps.gateway.generation.PATIENCE_SECONDS", 0.3)
 
 
 class Gate:
@@ -79,6 +80,37 @@ def test_who_waits_too_long_is_told_to_come_again_in_its_own_api() -> None:
             assert (await ask(it, "third"))[0] == 200, "its place is free again"
 
     run(story())
+
+
+def test_a_client_that_leaves_while_it_waits_gives_up_its_turn_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_apps.gateway.generation.MOST_WAITING", 1)
+    monkeypatch.setattr("serve_apps.gateway.generation.PATIENCE_SECONDS", 5)
+
+    async def story() -> None:
+        gate = Gate()
+        async with world(gate.answer, logs=tmp_path) as it:
+            first = asyncio.create_task(ask(it, "first"))
+            await settled()
+            leaving = asyncio.create_task(ask(it, "leaving"))
+            await settled()
+            assert await ask(it, "refused") == (503, "overloaded")
+            leaving.cancel()
+            await settled()
+            following = asyncio.create_task(ask(it, "following"))
+            await settled()
+            assert not following.done(), "it waits in the place of the one that left"
+            gate.open.set()
+            assert [(await first)[0], (await following)[0]] == [200, 200]
+            assert gate.users == ["first", "following"]
+
+    run(story())
+    (log,) = tmp_path.iterdir()
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["status"] for line in told] == [503, 499, 200, 200]
+    assert told[1]["outcome"] == told[1]["error"] == "client_left"
+    assert told[1]["duration_ms"] < 1000
 
 
 def test_the_body_of_who_waits_is_not_read() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from control.specs.api_key import Priority
 from serve_apps.gateway.admission import Admission
+from serve_apps.gateway.body import ClientGone
 from serve_apps.gateway.pool import Full, Pool
 from tests.serve_apps.gateway.test_requests import run
 
@@ -117,5 +118,52 @@ def test_who_is_cancelled_in_the_moment_in_which_it_is_let_in_leaves_no_place_ta
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert not await taken(it)
+
+    run(story())
+
+
+def test_whose_client_leaves_waits_no_more_and_holds_nobody_up() -> None:
+    async def story() -> None:
+        it, done, gone = pool(most_waiting=1), asyncio.Event(), asyncio.Event()
+        first = asyncio.create_task(hold(it, done))
+        await asyncio.sleep(0)
+        leaving = it.turn("normal", 0, 5, gone.wait)
+        waiting = asyncio.create_task(leaving.__aenter__())
+        await asyncio.sleep(0)
+        gone.set()
+        with pytest.raises(ClientGone):
+            await waiting
+        following = asyncio.create_task(hold(it, done))
+        await asyncio.sleep(0)
+        done.set()
+        assert (await first, await following) == ("normal", "normal"), "there was room in the queue"
+        assert not await taken(it)
+
+    run(story())
+
+
+def test_of_whose_client_nothing_can_be_found_out_it_waits_on_and_nobody_looks_when_it_has_its_turn() -> None:
+    async def story() -> None:
+        it, done = pool(), asyncio.Event()
+        before = asyncio.all_tasks()
+
+        async def unknown() -> bool:
+            return False
+
+        async def stays() -> bool:
+            await asyncio.Event().wait()
+            return True
+
+        first = asyncio.create_task(hold(it, done))
+        await asyncio.sleep(0)
+        waiting = [asyncio.create_task(it.turn("normal", 0, 5, left).__aenter__()) for left in (unknown, stays)]
+        await asyncio.sleep(0.01)
+        assert not any(task.done() for task in waiting)
+        done.set()
+        await first
+        await (await waiting[0]).__aexit__(None, None, None)
+        await (await waiting[1]).__aexit__(None, None, None)
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == before
 
     run(story())

@@ -152,7 +152,7 @@ def test_errors_are_counted_by_code_also_of_what_has_no_good_key_or_body() -> No
             async with it.client.post(CHAT, data=b"{") as response:
                 assert response.status == 400
             assert (await ask(it))[0] == 503
-            await shares_of(it, 1)
+            assert (await shares_of(it, 2))[""].client_error == 1, "of the good key"
             assert it.published.routes.errors == {"invalid_api_key": 1, "invalid_json": 1, "model_unavailable": 1}
 
     run(story())

@@ -149,6 +149,48 @@ def test_a_connection_is_used_again_and_one_that_died_meanwhile_is_not() -> None
     run(story())
 
 
+@pytest.mark.parametrize(
+    ("answers", "stale"),
+    [
+        ([[TWO], [None]], True),
+        ([[TWO], [OK[:1], None]], False),
+        ([[TWO], [b"HTTP/1.1 100 Continue\r\n\r\n", None]], False),
+        ([[None]], False),
+    ],
+    ids=["kept and closed", "after a byte", "after a word to go on", "new"],
+)
+def test_only_a_kept_connection_that_closed_before_any_answer_is_stale(
+    answers: list[list[bytes | None]], stale: bool
+) -> None:
+    async def story() -> None:
+        async with server(*answers) as (connect, *_):
+            wire = await connect()
+            for _ in answers[1:]:
+                await ask(wire)
+                assert await rest(wire) == b"hi"
+                assert not wire.stale
+            with pytest.raises(ConnectionError):
+                await ask(wire)
+            assert wire.stale is stale
+
+    run(story())
+
+
+def test_a_kept_connection_whose_peer_was_silent_for_long_is_not_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_apps.gateway.wire.STALE_SECONDS", 0.05)
+
+    async def story() -> None:
+        async with server([TWO], [b""] * 20 + [None]) as (connect, *_):
+            wire = await connect()
+            await ask(wire)
+            assert await rest(wire) == b"hi"
+            with pytest.raises(ConnectionError):
+                await ask(wire)
+            assert not wire.stale
+
+    run(story())
+
+
 def test_an_answer_that_was_not_read_to_its_end_ends_its_connection() -> None:
     async def story() -> None:
         async with server([OK + b"content-length: 9\r\n\r\nhi"]) as (connect, made, wires):

@@ -231,6 +231,35 @@ def test_a_report_whose_reply_is_lost_is_taken_once(desk: Desk) -> None:
     assert desk.left(MONEY) == 90
 
 
+def test_a_run_that_fails_leaves_its_report_to_the_next_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    who = Usage("2026-01-02", "key", "org", "chat", "openai")
+
+    def fail(_: Bank) -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        bank = Bank(desk)
+        failing = asyncio.create_task(bank.run())
+        (await bank.reserve([MONEY])).settle({"cost": 4})
+        desk.fails = OSError()
+        bank.used(who, Counts(1, 0, 0, 2, 0, 1, 4, 0))
+        with monkeypatch.context() as patched:
+            patched.setattr(Bank, "_be_away", fail)
+            with pytest.raises(ZeroDivisionError):
+                await failing
+        desk.fails = None
+        following = asyncio.create_task(bank.run())
+        await asyncio.sleep(0.4)
+        following.cancel()
+        await asyncio.wait({following})
+
+    asyncio.run(main())
+    told = [usage for report in desk.reports for usage in report.usage]
+    assert told == [(who, Counts(1, 0, 0, 2, 0, 1, 4, 0))]
+    numbers = [report.number for report in desk.reports]
+    assert numbers == list(range(1, len(numbers) + 1)), "none is left out"
+
+
 def test_everything_goes_back_when_a_replica_closes(desk: Desk) -> None:
     who = Usage("2026-01-02", "key", "org", "chat", "openai")
 
