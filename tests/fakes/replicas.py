@@ -63,6 +63,7 @@ class FakeReplicas:
         self.disks: dict[tuple[str, str], Disk] = {}  # by node id and directory
         self.processes: dict[str, Process] = {}
         self.unreachable: set[str] = set()  # by other replicas
+        self.damaged: set[str] = set()
         self.leaders: defaultdict[tuple[ShardKey, int], set[str]] = defaultdict(set)
         self.acknowledged: defaultdict[ShardKey, set[int]] = defaultdict(set)
         self._known: dict[str, _Known] = {}
@@ -80,7 +81,7 @@ class FakeReplicas:
             if not process.alive:
                 known.told = 0
                 continue
-            standing = self._standing(process)
+            standing = self._standing(process, name in self.damaged)
             if known.standing is not None and known.standing.pid != standing.pid:
                 known.told = 0
             known.standing, known.heard = standing, self.clock()
@@ -154,7 +155,7 @@ class FakeReplicas:
             return None
         return self._known[actor], self.disk(actor)
 
-    def _standing(self, process: Process) -> Standing:
+    def _standing(self, process: Process, damaged: bool) -> Standing:
         disk = self.disks[process.node_id, process.directory]
         committed = disk.log[disk.committed - 1][0] if disk.committed else 0
         return Standing(
@@ -165,6 +166,7 @@ class FakeReplicas:
             disk.leads,
             committed,
             len(disk.log),
+            degraded=("segment 3 is damaged",) if damaged else (),
         )
 
     # What the world does

@@ -70,6 +70,28 @@ def test_a_leader_that_stays_away_is_replaced_and_follows_when_it_is_back() -> N
     assert world.status()[0] == "Ready"
 
 
+def test_a_leader_with_damaged_data_gives_way_to_a_replica_that_is_whole() -> None:
+    world = World(3, collection())
+    world.settle()
+    leader = world.leader()
+    world.replicas.damaged.add(leader)
+    for _ in range(6):
+        world.turn(3.0)
+    assert world.leader() != leader
+    assert world.status() == ("Degraded", "shard 0: replica 0: segment 3 is damaged")
+    world.replicas.damaged.clear()
+    world.settle()
+    assert (world.shard().epoch, world.status()[0]) == (2, "Ready")
+
+
+def test_where_no_replica_is_whole_the_leader_stays() -> None:
+    world = World(3, collection())
+    world.settle()
+    world.replicas.damaged.update(world.replicas.processes)
+    world.settle()
+    assert world.shard().epoch == 1
+
+
 def test_while_too_few_replicas_live_nobody_is_made_leader_and_the_reason_is_told() -> None:
     world = World(3, collection())
     world.settle()
