@@ -227,6 +227,8 @@ class FakeReplicas:
         theirs = self.disk(other)
         if theirs.promised > disk.epoch or (theirs.leads and theirs.epoch == disk.epoch):
             return False
+        final = theirs.log[: theirs.committed]
+        assert disk.log[: theirs.committed] == final, "what was committed is cut off for what was not"
         theirs.promised, theirs.log, theirs.leads = disk.epoch, list(disk.log), False
         return True
 
