@@ -217,7 +217,7 @@ class ShardRun:
 
     async def _breaker(self) -> None:
         while True:
-            await asyncio.sleep(self.random.uniform(0.02, 0.35))
+            await asyncio.sleep(self.random.uniform(0.02, 0.5))
             name = self.random.choice([*NAMES, self.leader])
             what = self.random.random()
             if what < 0.55:
