@@ -152,7 +152,8 @@ class Replicas:
             except RayTaskError as error:
                 one.trouble, one.heard = _words(error), now
             except RayError:
-                one.told = 0  # its process is being started again: it stays unheard until it answers
+                # Its process is being started again. What it finds on its disk is to be heard before it is told anything.
+                one.told, one.standing = 0, None
             else:
                 self._take(one, asked, answer, now)
 

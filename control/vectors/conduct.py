@@ -125,7 +125,7 @@ def _elected(look: Look) -> Step:
         leader=leader,
         members=members,
         aim=(),
-        replicas=tuple(replace(one, begun=one.begun or one.number in promises) for one in shard.replicas),
+        replicas=tuple(replace(one, begun=one.begun or look.holds_promise(one.number)) for one in shard.replicas),
         configs=tuple(dict.fromkeys((*shard.configs, members))),
     )
     return Step(chosen, "LeaderChosen", f"replica {leader} leads epoch {epoch}: of those who answered none has more")
@@ -155,10 +155,11 @@ def _settle(look: Look) -> Step:
     """Whoever was a member and is none now goes: nothing hangs on it any more."""
     shard = look.shard
     former = {number for config in shard.configs for number in config} - set(shard.members)
+    seen = [replace(one, begun=one.begun or look.holds_promise(one.number)) for one in shard.replicas]
     settled = shard.after(
         Event.SETTLED,
         configs=(shard.members,),
-        replicas=tuple(one for one in shard.replicas if one.number not in former),
+        replicas=tuple(one for one in seen if one.number not in former),
         ending=(*shard.ending, *(one for one in shard.replicas if one.number in former)),
     )
     return Step(settled, "Settled", f"replica {shard.leader} leads {len(shard.members)} replicas")

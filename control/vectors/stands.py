@@ -7,6 +7,7 @@ from typing import Any
 
 from control.vectors.conduct import waits
 from control.vectors.look import Look
+from control.vectors.state import Phase
 
 WELL = ("leads", "follows")
 
@@ -23,7 +24,8 @@ def _phase(shards: Sequence[tuple[Look, str]], told: Sequence[dict[str, Any]]) -
     for look, one in zip((look for look, _ in shards), told, strict=True):
         if one["waits"]:
             said = (f"shard {one['shard']} takes no writes: {one['waits']}", *one["lacks"][:1])
-            return ("Degraded" if look.shard.epoch else "Starting"), "; ".join(said)
+            begins = look.shard.epoch == 0 or (look.shard.epoch == 1 and look.shard.phase is Phase.SETTLING)
+            return ("Starting" if begins else "Degraded"), "; ".join(said)
     if lacks:
         return "Degraded", "; ".join(lacks[:3]) + (f"; and {len(lacks) - 3} more" if len(lacks) > 3 else "")
     replicas = [one for shard in told for one in shard["replicas"]]
