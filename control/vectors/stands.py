@@ -32,7 +32,11 @@ def _phase(shards: Sequence[tuple[Look, str]], told: Sequence[dict[str, Any]]) -
     building = sum(one["builds"] for one in replicas)
     if building:
         return "Rebuilding", f"{building} of {len(replicas)} replicas build indexes anew; searches go on meanwhile"
-    return "Ready", f"{len(told)} shards, {len(replicas)} replicas"
+    return "Ready", f"{_count(len(told), 'shard')}, {_count(len(replicas), 'replica')}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _shard(look: Look, refused: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def test_a_new_collection_has_each_replica_on_a_node_of_its_own_and_one_leader()
     assert (shard.phase, shard.epoch, shard.members) == (Phase.SERVING, 1, (0, 1, 2))
     assert sorted(one.node for one in shard.replicas) == ["n0", "n1", "n2"]
     assert world.replicas.leading(world.leader())
-    assert world.status() == ("Ready", "1 shards, 3 replicas")
+    assert world.status() == ("Ready", "1 shard, 3 replicas")
 
 
 def test_leaders_of_many_shards_are_spread_over_the_nodes() -> None:
