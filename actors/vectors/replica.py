@@ -86,6 +86,7 @@ class Replica(ReplicaCalls):
 
     def _told(self, memory_bytes: int, disk_bytes: int) -> VectorReport:
         core, figures = self._core, self._core.shard.figures()
+        counts, times = self._meter.counts(), self._meter.times()
         return VectorReport(
             rows=figures.rows,
             dead=figures.dead,
@@ -98,8 +99,11 @@ class Replica(ReplicaCalls):
             behind=core.journal.committed - core.applied.value,
             leads=core.state.leads,
             recall=self._meter.recall,
-            **self._meter.counts(),
-            **self._meter.times(),
+            searches=counts.get("searches", 0),
+            writes=counts.get("writes", 0),
+            search_ms=times["search_ms"],
+            scan_ms=times["scan_ms"],
+            write_ms=times["write_ms"],
         )
 
 
