@@ -19,6 +19,7 @@ from actors.vectors.replica import Replica
 from actors.vectors.scatter import Shards
 from actors.vectors.wire import query_bytes
 from control.kernel.ids import NAMESPACE
+from control.kernel.replicas import THREADS
 from control.specs.collection import CollectionSpec
 from control.specs.replica import Assignment, ReplicaRequest
 from control.specs.vector_filter import EVERYTHING
@@ -42,7 +43,7 @@ class HandleWay:
     def __init__(self, spec: CollectionSpec, directory: Path, replicas: int = 1) -> None:
         self.spec = spec
         names = tuple(f"vectors:{NAME}:bench:0:{number}" for number in range(replicas))
-        made = ray.remote(num_cpus=0, max_restarts=-1)(EchoReplica)
+        made = ray.remote(num_cpus=0, max_restarts=-1, runtime_env={"env_vars": THREADS})(EchoReplica)
         self.actors = [
             made.options(name=name, namespace=NAMESPACE, max_concurrency=1000).remote(
                 ReplicaRequest(name, str(directory / name.replace(":", "-")), 1, spec)
