@@ -24,7 +24,7 @@ class FakeIndex:
     vectors: Floats
     kind: IndexKind = "hnsw"
     reaches: Mask | None = None
-    candidates: float = 2.0
+    candidates: float = 20.0
     widths: list[int] = field(default_factory=list)
 
     def search(self, queries: Floats, k: int, tuning: Tuning) -> Found:
