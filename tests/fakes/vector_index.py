@@ -32,9 +32,6 @@ class FakeIndex:
         self.widths.append(k)
         return scan(self.vectors, self.reaches, queries, k, "l2")
 
-    def search_allowed(self, queries: Floats, k: int, tuning: Tuning, allowed: Mask) -> Found | None:
-        raise AssertionError("filters are masks over what `search` finds")
-
     def tuned(self, tuning: Tuning, k: int) -> Tuning:
         return dataclasses.replace(tuning, ef_search=max(tuning.ef_search or 0, k))
 
