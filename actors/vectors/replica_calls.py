@@ -22,7 +22,7 @@ from actors.vectors.replication.messages import Peer
 from actors.vectors.replication.reads import admit
 from actors.vectors.replication.writer import Item, Write
 from actors.vectors.rows import ID, row_schema
-from actors.vectors.wire import hits_bytes, read_query
+from actors.vectors.wire import hits_bytes, read_query, read_text_query
 from control.specs.collection import Acknowledgement, CollectionSpec
 from control.specs.replica import Assignment, Promise, Standing
 from control.specs.vector_filter import Filter
@@ -56,6 +56,12 @@ class ReplicaCalls:
         query = read_query(body)
         await admit(self._core, query.level, query.token, seconds)
         return hits_bytes(await self._coalescer.search(query))
+
+    async def search_text(self, body: bytes, seconds: float = READ_SECONDS) -> bytes:
+        query = read_text_query(body)
+        return await self._read(
+            lambda: hits_bytes(self._core.shard.search_text(query)), query.level, query.token, seconds
+        )
 
     async def fetch(
         self, ids: bytes, columns: tuple[str, ...], level: Level, token: int, seconds: float = READ_SECONDS

@@ -20,12 +20,12 @@ import pyarrow as pa
 
 from actors.vectors.changes import from_bytes, of_ids, to_bytes
 from actors.vectors.merging import first_by_id, in_order, merge_hits
-from actors.vectors.query import Hits, Level, Query
+from actors.vectors.query import Hits, Level, Query, TextQuery
 from actors.vectors.replication.errors import Behind, Degraded, Fenced, NoQuorum, NotLeader, Refused, Unknown
 from actors.vectors.routing import shard_of
 from actors.vectors.rows import ID
 from actors.vectors.tables import CollectionRow, ShardRow, read_table
-from actors.vectors.wire import query_bytes, read_hits
+from actors.vectors.wire import query_bytes, read_hits, text_query_bytes
 from control.specs.collection import Acknowledgement
 from control.specs.vector_filter import Filter
 
@@ -169,9 +169,19 @@ class Shards:
             return (query_bytes(replace(asked, token=(tokens or {}).get(shard, 0))),)
 
         parts, missing = await self._ask(name, range(len(row.shards)), "search", words, query.level, seconds)
-        if not parts:
-            raise Unanswered(missing)
-        return Found(merge_hits([read_hits(part) for part in parts.values()], query.k, offset), missing)
+        return _merged(parts, missing, query.k, offset)
+
+    async def search_text(
+        self, name: str, query: TextQuery, tokens: Mapping[int, int] | None = None, seconds: float = 10.0
+    ) -> Found:
+        """The k that fit the words best, over all shards. Raises Unanswered where none answered."""
+        row = await self.collection(name)
+
+        def words(shard: int) -> tuple[Any, ...]:
+            return (text_query_bytes(replace(query, token=(tokens or {}).get(shard, 0))),)
+
+        parts, missing = await self._ask(name, range(len(row.shards)), "search_text", words, query.level, seconds)
+        return _merged(parts, missing, query.k, 0)
 
     async def fetch(
         self, name: str, ids: pa.Array, columns: tuple[str, ...] = (), level: Level = Level.LOG,
@@ -369,3 +379,9 @@ class Shards:
                 self._table = read_table(body)
         except Exception as error:
             _LOG.warning("the table of collections cannot be read, the last one holds: %s", error)
+
+
+def _merged(parts: Mapping[int, bytes], missing: Mapping[int, str], k: int, offset: int) -> Found:
+    if not parts:
+        raise Unanswered(missing)
+    return Found(merge_hits([read_hits(part) for part in parts.values()], k, offset), missing)

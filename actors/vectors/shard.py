@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from actors.vectors.entry import Entry, Kind, Position
 from actors.vectors.found import Rows
-from actors.vectors.query import Hits, Query
+from actors.vectors.query import Hits, Query, TextQuery
 from actors.vectors.receipts import Receipts
 from actors.vectors.rows import ID
 from actors.vectors.segments import tiers
@@ -101,6 +101,9 @@ class Shard:
 
     def search(self, query: Query) -> Hits:
         return self._view.search(query)
+
+    def search_text(self, query: TextQuery) -> Hits:
+        return self._view.search_text(query)
 
     def fetch(self, ids: pa.Array, columns: tuple[str, ...]) -> pa.RecordBatch:
         return self._view.fetch(ids, columns)

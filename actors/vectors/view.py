@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 
 from actors.vectors.entry import Position
 from actors.vectors.found import Rows
-from actors.vectors.query import Hits, Level, Query
+from actors.vectors.query import Hits, Level, Query, TextQuery
 from actors.vectors.rows import ID
 from actors.vectors.segments.ids import Wanted
 from actors.vectors.segments.part import Part
 from actors.vectors.segments.sealed import Sealed
-from actors.vectors.top import top
+from actors.vectors.top import Top, top
 from control.specs.vector_filter import Filter
 
 
@@ -47,10 +47,14 @@ class View:
         parts = self.sealed if query.level is Level.INDEXED else self.parts
         parts = tuple(part for part in parts if part.dead < part.rows)
         found = [part.rowset.search(part.alive, query.vectors, query.k, query.where, query.tuning) for part in parts]
-        best = top(found, len(query.vectors), query.k, query.threshold)
-        batch = self._gather(parts, best.parts, best.rows, (ID, *query.columns))
-        rows = batch.select(list(query.columns)) if query.columns else None
-        return Hits(best.counts, batch.column(ID), best.scores, rows, self.applied.seq)
+        return self._hits(parts, top(found, len(query.vectors), query.k, query.threshold), query.columns)
+
+    def search_text(self, query: TextQuery) -> Hits:
+        parts = self.sealed if query.level is Level.INDEXED else self.parts
+        found = [
+            part.rowset.search_text(query.text, query.fields, query.k, part.allowed(query.where)) for part in parts
+        ]
+        return self._hits(parts, top(found, 1, query.k, None), query.columns)
 
     def fetch(self, ids: pa.Array, columns: tuple[str, ...]) -> pa.RecordBatch:
         """`id` and the columns, in the order asked, without unknown ids."""
@@ -78,6 +82,11 @@ class View:
 
     def count(self, where: Filter) -> int:
         return sum(part.count(where) for part in self.parts)
+
+    def _hits(self, parts: Sequence[Part], best: Top, columns: tuple[str, ...]) -> Hits:
+        batch = self._gather(parts, best.parts, best.rows, (ID, *columns))
+        rows = batch.select(list(columns)) if columns else None
+        return Hits(best.counts, batch.column(ID), best.scores, rows, self.applied.seq)
 
     def _gather(self, parts: Sequence[Part], numbers: Rows, rows: Rows, columns: tuple[str, ...]) -> pa.RecordBatch:
         """Row `rows[i]` of part `numbers[i]`, for each i."""

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.vectors.changes import from_bytes, to_bytes
-from actors.vectors.query import Hits, Level, Query, Tuning
+from actors.vectors.query import Hits, Level, Query, TextQuery, Tuning
 from control.specs.vector_filter import EVERYTHING
 
 _PLAIN = Tuning()
@@ -36,6 +36,15 @@ def read_query(body: bytes) -> Query:
     return Query(
         vectors, k, EVERYTHING if where is None else where, threshold, columns, tuning or _PLAIN, Level(level), token
     )
+
+
+def text_query_bytes(query: TextQuery) -> bytes:
+    return pickle.dumps(query, 5)
+
+
+def read_text_query(body: bytes) -> TextQuery:
+    query: TextQuery = pickle.loads(body)
+    return query
 
 
 def hits_bytes(hits: Hits) -> bytes:

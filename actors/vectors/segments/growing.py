@@ -7,6 +7,7 @@ and the last receipt have all that is in it.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +22,7 @@ from actors.vectors.rows import ID, VECTOR, Floats, row_schema, vectors_of
 from actors.vectors.scan import scan
 from actors.vectors.segments import rowset
 from actors.vectors.segments.ids import Wanted
+from actors.vectors.text_index import TextIndex, text_fields
 from control.specs.collection import CollectionSpec
 from control.specs.vector_filter import EVERYTHING, Filter
 
@@ -37,6 +39,7 @@ class Growing:
         self._vectors = np.empty((_FIRST_CAPACITY, spec.dimension), np.float32)
         self._count = 0
         self._chunks: tuple[pa.RecordBatch, ...] = ()
+        self._texts, self._reading = TextIndex(text_fields(spec)), threading.Lock()
 
     def append(self, batch: pa.RecordBatch, ids: list[int | str]) -> None:
         """`ids` are those of the batch, each once in it."""
@@ -53,6 +56,13 @@ class Growing:
     def rows(self) -> GrowingRows:
         """As it is now."""
         return GrowingRows(self, self._vectors[: self._count], self._chunks)
+
+    def texts(self, table: pa.Table) -> TextIndex:
+        """With the rows of `table`, which are the first ones, at least: read when somebody looks for words."""
+        with self._reading:
+            if (known := len(self._texts)) < len(table):
+                self._texts.add(table.slice(known))
+            return self._texts
 
     def _grow(self, end: int) -> None:
         capacity = max(end, 2 * len(self._vectors))
@@ -95,6 +105,10 @@ class GrowingRows:
         if where != EVERYTHING:
             allowed = self.mask(where) if alive is None else self.mask(where) & alive
         return scan(self.vectors, allowed, queries, k, self.growing.spec.metric)
+
+    def search_text(self, text: str, fields: tuple[str, ...], k: int, allowed: Mask | None) -> Found:
+        every = np.ones(len(self.vectors), np.bool_)  # the index may know of more rows than there were
+        return self.growing.texts(self.table).search(text, fields, k, every if allowed is None else allowed)
 
     def mask(self, where: Filter) -> Mask:
         return scan_mask(self.table, where, self.growing.spec)

@@ -46,12 +46,17 @@ class Part:
         alive[rows] = False
         return replace(self, alive=alive, dead=self.rows - int(np.count_nonzero(alive)))
 
+    def allowed(self, where: Filter) -> Mask | None:
+        """Which rows are alive and match; None for all of them."""
+        if where == EVERYTHING:
+            return self.alive
+        mask = self.rowset.mask(where)
+        return mask if self.alive is None else mask & self.alive
+
     def matching(self, where: Filter) -> Rows:
         """The rows that are alive and match, ascending."""
-        if where == EVERYTHING:
-            return self.living()
-        mask = self.rowset.mask(where)
-        return np.flatnonzero(mask if self.alive is None else mask & self.alive)
+        allowed = self.allowed(where)
+        return np.arange(self.rows) if allowed is None else np.flatnonzero(allowed)
 
     def count(self, where: Filter) -> int:
         return self.rows - self.dead if where == EVERYTHING else len(self.matching(where))
@@ -72,4 +77,4 @@ class Part:
         return found
 
     def living(self) -> Rows:
-        return np.arange(self.rows) if self.alive is None else np.flatnonzero(self.alive)
+        return self.matching(EVERYTHING)

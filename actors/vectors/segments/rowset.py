@@ -29,6 +29,10 @@ class Rowset(Protocol):
         """The k nearest rows of each query that are alive and match; without `alive` all are."""
         ...
 
+    def search_text(self, text: str, fields: tuple[str, ...], k: int, allowed: Mask | None) -> Found:
+        """The k rows whose text fields fit the words best, of those that are allowed; without `allowed` of all."""
+        ...
+
     def mask(self, where: Filter) -> Mask:
         """Which rows match, dead ones too."""
         ...

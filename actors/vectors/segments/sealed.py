@@ -26,6 +26,7 @@ from actors.vectors.segment_search import search_segment
 from actors.vectors.segments import rowset
 from actors.vectors.segments.ids import SortedIds, Wanted
 from actors.vectors.segments.rowset import Rowset
+from actors.vectors.text_index import TextIndex, text_fields
 from control.specs.collection import CollectionSpec, Metric
 from control.specs.vector_filter import Filter
 from control.specs.vector_index import SEARCH_PARAMETERS
@@ -45,6 +46,7 @@ class Sealed:
     table: pa.Table
     ids: SortedIds
     columns: Columns
+    texts: TextIndex
     metric: Metric
 
     @staticmethod
@@ -86,7 +88,10 @@ class Sealed:
         index = load_index(path, spec)
         if len(index.vectors) != record.rows:
             raise ValueError(f"the index has {len(index.vectors)} rows, expected {record.rows}")
-        return Sealed(record, index, table, SortedIds(table.column(ID)), make_columns(table, spec), spec.metric)
+        texts = TextIndex(text_fields(spec))
+        texts.add(table)
+        columns = make_columns(table, spec)
+        return Sealed(record, index, table, SortedIds(table.column(ID)), columns, texts, spec.metric)
 
     @property
     def vectors(self) -> Floats:
@@ -102,6 +107,9 @@ class Sealed:
 
     def search(self, alive: Mask | None, queries: Floats, k: int, where: Filter, tuning: Tuning) -> Found:
         return search_segment(self.index, alive, self.columns, queries, k, where, tuning, self.metric)
+
+    def search_text(self, text: str, fields: tuple[str, ...], k: int, allowed: Mask | None) -> Found:
+        return self.texts.search(text, fields, k, allowed)
 
     def mask(self, where: Filter) -> Mask:
         return self.columns.mask(where)
