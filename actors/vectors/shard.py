@@ -248,8 +248,7 @@ class Shard:
         except BaseException:
             self._receipts.abandon(name)
             raise
-        if self.spec.index.kind != "flat":
-            made.record = replace(made.record, asked="")
+        made.record = replace(made.record, asked="")
         self._switch((part,), (rows,), made)
 
     def _begin(self) -> bool:
@@ -274,7 +273,8 @@ class Shard:
 
     def _switch(self, old: Sequence[Part], taken: Sequence[Rows], made: Sealed | None) -> None:
         """`made` takes the place of the parts whose rows it has, without those that died meanwhile."""
-        replaced, new = [part.rowset for part in old], ()
+        replaced = [part.rowset for part in old]
+        new: tuple[SealedPart, ...] = ()
         with self._writing:
             view = self._view
             if made is not None:
