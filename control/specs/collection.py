@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from control.specs.base import Filled, Items, Manifest, Spec, named_once
 from control.specs.problem import one_of, refuse, show
+from control.specs.restore import RestoreSpec
 from control.specs.vector_index import IndexSpec
 
 Metric = Literal["l2", "ip", "cosine"]
@@ -66,7 +67,8 @@ MINILM_DIMENSION = 384
 
 class CollectionSpec(Spec):
     """`shards` share the rows by a hash of their ids; each is kept `replicas` times, on different nodes where there are
-    several. A write is acknowledged when `acknowledge` of the replicas have it on disk, unless it asks otherwise.
+    several. A write is acknowledged when `acknowledge` of the replicas have it on disk, unless it asks otherwise. A
+    collection that is new has the rows of the snapshot in `restore`.
     """
 
     dimension: Annotated[int, Field(ge=1, le=MOST_DIMENSIONS)]
@@ -78,6 +80,7 @@ class CollectionSpec(Spec):
     acknowledge: Acknowledgement = "quorum"
     index: IndexSpec = IndexSpec()
     embedding: EmbeddingSpec | None = None
+    restore: RestoreSpec | None = None
 
     def field(self, name: str) -> MetadataField | None:
         return next((one for one in self.fields if one.name == name), None)

@@ -118,9 +118,7 @@ def _stored(before: Shard, after: Shard, step: Step) -> Iterator[Record]:
     if not before.revision:
         yield Create(kind=SHARD_KIND, name=after.name, event=event, reason=reason, spec=spec)
         return
-    yield PutSpec(
-        kind=SHARD_KIND, name=after.name, event=event, reason=reason, spec=spec, revision=before.revision
-    )
+    yield PutSpec(kind=SHARD_KIND, name=after.name, event=event, reason=reason, spec=spec, revision=before.revision)
     if after.phase is not before.phase:
         about = f"shard {after.number}: {reason}"
         yield Note(kind="Collection", name=after.collection, event=step.event, reason=about)
