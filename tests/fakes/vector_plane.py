@@ -7,25 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from actors.vectors import replica as replica_module
-from actors.vectors.replica import Replica
+from actors.vectors.replica_calls import ReplicaCalls
 from actors.vectors.replication.messages import Append, Appended, Copy
 from actors.vectors.scatter import Shards
 from control.specs.collection import CollectionSpec
-from control.specs.replica import Assignment, ReplicaRequest
+from control.specs.replica import Assignment
 
 
 class VectorPlane:
     """`shards` is the client. The first member of each shard leads epoch 1."""
 
-    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.replicas: dict[str, Replica] = {}
+    def __init__(self, home: Path) -> None:
+        self.replicas: dict[str, ReplicaCalls] = {}
         self.table: dict[str, Any] = {}
         self.shards = Shards(lambda: self.table, self.call)
         self._home = home
-        monkeypatch.setattr(replica_module, "RayPeer", lambda name: _Peer(self, name))
 
     async def create(self, name: str, spec: CollectionSpec, life: str = "12345678") -> None:
         rows = []
@@ -44,12 +40,17 @@ class VectorPlane:
     def start(self, actor: str, spec: CollectionSpec) -> None:
         """As Ray does, for the first time or after it died."""
         directory = self._home / actor.replace(":", "/")
-        self.replicas[actor] = Replica(ReplicaRequest(actor, str(directory), 1, spec))
+        self.replicas[actor] = ReplicaCalls(actor, directory, spec, 1, lambda name: _Peer(self, name))
+
+    async def end(self, actor: str) -> Path:
+        """Its directory."""
+        replica = self.replicas.pop(actor)
+        await replica._core.close()
+        return replica._core._directory
 
     async def close(self) -> None:
-        for one in self.replicas.values():
-            one._end.cancel()
-            await one._core.close()
+        for actor in list(self.replicas):
+            await self.end(actor)
 
     async def call(self, actor: str, method: str, *words: Any) -> Any:
         if actor not in self.replicas:

@@ -13,7 +13,6 @@ from actors.vectors.replication.errors import Degraded, Fenced
 from actors.vectors.replication.term import epoch_of, term_of
 from control.specs.replica import Assignment
 
-
 LOST = "entries of this replica's log are lost: it says nothing about what was acknowledged"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from actors.vectors.entry import Entry, Kind
+from actors.vectors.entry import Entry
 from actors.vectors.replication.errors import NoQuorum, Refused, Unknown
 from actors.vectors.replication.feeder import Feeder
 from actors.vectors.replication.hard_state import HardState

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ SECONDS = 20.0
 
 def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: Story) -> None:
     async def play() -> None:
-        plane = VectorPlane(tmp_path / "home", monkeypatch)
+        plane = VectorPlane(tmp_path / "home")
         try:
             await story(plane)
         finally:
@@ -102,9 +103,7 @@ def test_every_replica_begins_with_the_same_rows_and_keeps_them_when_it_starts_a
         await plane.shards.upsert("again", rows(made, 1000), "all")
         fsspec.filesystem("file").rm(url, recursive=True)
         for actor in [one for one in plane.replicas if one.startswith("vectors:again")]:
-            replica = plane.replicas.pop(actor)
-            replica._end.cancel()
-            await replica._core.close()
+            await plane.end(actor)
             plane.start(actor, again)
         total = 0
         for actor, replica in plane.replicas.items():
@@ -128,10 +127,7 @@ def test_a_replica_that_comes_when_the_snapshot_is_gone_gets_the_rows_from_anoth
         assert await plane.shards.count("again", EVERYTHING, Level.QUORUM, seconds=SECONDS) == 51
         fsspec.filesystem("file").rm(url, recursive=True)
         actor = "vectors:again:12345678:0:2"
-        replica = plane.replicas.pop(actor)
-        replica._end.cancel()
-        await replica._core.close()
-        fsspec.filesystem("file").rm(str(replica._core._directory), recursive=True)
+        shutil.rmtree(await plane.end(actor))
         plane.start(actor, again)
         async with asyncio.timeout(SECONDS):
             while plane.replicas[actor]._core.lacks:
