@@ -41,6 +41,11 @@ class Look:
         replica, standing = self.shard.replica(number), self.view(number).standing
         return bool(replica and replica.begun and standing and standing.promised == 0 and standing.epoch == 0)
 
+    def whole(self, number: int) -> bool:
+        """It lives, and nothing of its data is damaged."""
+        standing = self.view(number).standing
+        return self.alive(number) and standing is not None and not standing.degraded
+
     def lost(self, number: int) -> str:
         """Why it will not come back; empty while it may."""
         replica = self.shard.replica(number)
