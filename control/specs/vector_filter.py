@@ -1,4 +1,4 @@
-"""A filter over the metadata of rows, as a tree. Pure values; `parse` reads them from what people write.
+"""A filter over the metadata of rows, as a tree. Pure values; `filter_notation` reads it from what people write.
 
 A condition on a row that lacks the field is false, so `Not` of it is true: `{"year": {"$ne": 2000}}` finds rows without
 a year, as in MongoDB, whose notation this is.
@@ -33,7 +33,7 @@ class Not:
 
 @dataclass(frozen=True)
 class In:
-    """The field's value, or one of its many, is one of `values`."""
+    """The field's value, or one of its many, is one of `values`. NaN equals nothing and is in no range."""
 
     field: str
     values: tuple[Value, ...]
@@ -52,12 +52,16 @@ class Range:
 
 @dataclass(frozen=True)
 class Exists:
+    """The row has the field; a list without values is one that it has."""
+
     field: str
 
 
 @dataclass(frozen=True)
 class Words:
-    """A text field has all of these words, in any order; compared in lower case."""
+    """A text field has all of these words, in any order; compared in lower case. What is no letter and no digit parts
+    words, here as in the text.
+    """
 
     field: str
     words: tuple[str, ...]
@@ -74,5 +78,7 @@ class GeoBox:
     east: float
 
 
-Filter = And | Or | Not | In | Range | Exists | Words | GeoBox
+Condition = In | Range | Exists | Words | GeoBox
+"""Of one field."""
+Filter = And | Or | Not | Condition
 EVERYTHING = And(())

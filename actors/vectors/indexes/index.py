@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from actors.vectors.found import Found, Mask
 from actors.vectors.query import Tuning
 from actors.vectors.rows import Floats
+from control.specs.collection import CollectionSpec
 from control.specs.vector_index import IndexKind
 
 
+class IndexDamaged(Exception):
+    """The files of an index cannot be read, or are not those of the collection."""
+
+
 class Index(Protocol):
-    """Row i of the index is row i of its segment. Searches may come from several threads at once."""
+    """Row i of the index is row i of its segment. Searches may come from several threads at once.
+
+    Queries are C-contiguous; a search runs with as many OpenMP threads as its calling thread has set. ValueError where
+    their dimension is not the index's.
+    """
 
     @property
     def kind(self) -> IndexKind:
@@ -38,10 +47,14 @@ class Index(Protocol):
         """Every parameter filled in, so that the collection's target recall holds for so large a k."""
         ...
 
+    def retuned(self, spec: CollectionSpec) -> Self:
+        """The same index, in the same memory, under other search parameters (`vector_index.SEARCH_PARAMETERS`)."""
+        ...
+
     def cost(self, tuning: Tuning, k: int) -> float:
         """About how many distances one query measures, for the planner to compare with a scan."""
         ...
 
     def save(self, directory: Path) -> None:
-        """Everything but what the segment holds itself, in files of this directory; not yet synced."""
+        """Everything that `load_index` needs, in files of this directory; not yet synced."""
         ...
