@@ -103,9 +103,10 @@ WANTED_KINDS = (
     "Cluster",
     "Cordon",
     "ApiKey",
+    "Collection",
 )
 """What a person may write and delete."""
-OBSERVED_KINDS = ("Run", "ModelVersion", "Node", "Table")
+OBSERVED_KINDS = ("Run", "ModelVersion", "Node", "Table", "Shard")
 """What the control plane writes by itself."""
 _ALIASES = {
     "model": "ModelVersion",

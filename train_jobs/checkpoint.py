@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from train_jobs.receipt import read_receipt, sync, write_atomically, write_receipt
+from actors.durable import sync, write_atomically
+from train_jobs.receipt import read_receipt, write_receipt
 
 KEPT = 2
 MODEL, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.pt", "progress.json"

@@ -14,10 +14,11 @@ import torch
 from mlflow import MlflowClient
 from transformers import AutoModelForCausalLM
 
+from actors.durable import write_atomically
 from control.specs.step import StepRequest
 from train_jobs.parameters import Parameters
 from train_jobs.prepare import HELDOUT_FILE
-from train_jobs.receipt import finished, write_atomically, write_receipt
+from train_jobs.receipt import finished, write_receipt
 from train_jobs.rows import Row, read_rows
 from train_jobs.tokens import load_tokenizer
 from train_jobs.worker import computing_device

@@ -9,7 +9,8 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from train_jobs.receipt import finished, sync, write_receipt
+from actors.durable import sync
+from train_jobs.receipt import finished, write_receipt
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 

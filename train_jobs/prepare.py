@@ -13,12 +13,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from actors.durable import write_atomically
 from control.specs.step import StepRequest
 from train_jobs.data import encode
 from train_jobs.facts import all_facts
 from train_jobs.parameters import Parameters
 from train_jobs.phrasings import HELDOUT, TRAIN, padded, question
-from train_jobs.receipt import finished, write_atomically, write_receipt
+from train_jobs.receipt import finished, write_receipt
 from train_jobs.rows import Row, ask, read_rows
 from train_jobs.tokens import train_tokenizer
 

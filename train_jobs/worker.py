@@ -25,11 +25,11 @@ from ray.train.collective import broadcast_from_rank_zero
 from ray.train.torch import TorchConfig
 
 from actors.claim_part import claim_part
+from actors.durable import write_atomically
 from control.specs.step import EVICT_FILE, PROGRESS_FILE, DeviceGrant
 from train_jobs.data import Batches, encode
 from train_jobs.model_dir import write_model
 from train_jobs.prepare import TRAIN_FILE
-from train_jobs.receipt import write_atomically
 from train_jobs.rows import read_rows
 from train_jobs.tokens import load_tokenizer
 from train_jobs.train_step import Recipe, Reported, build_model, train

@@ -23,20 +23,26 @@ from control.kernel.home import write_atomically
 from control.kernel.ids import NAMESPACE
 from control.kernel.imports import load
 from control.kernel.plan import (
+    AskPromise,
+    AssignReplica,
     CutDevice,
     Effect,
     EndActor,
     EndApp,
     EndGroup,
+    EndReplica,
     EndStep,
     EnsureActor,
     EnsureAgent,
     EnsureApp,
     EnsureGroup,
+    EnsureReplica,
     EnsureStep,
+    RetuneReplica,
     SignalStep,
 )
-from control.kernel.present import AppState, AppView, NodeView, StepState, StepView
+from control.kernel.present import AppState, AppView, NodeView, ReplicaView, StepState, StepView
+from control.kernel.replicas import Replicas
 from control.specs.step import EVICT_FILE, OUTCOME_FILE, PROGRESS_FILE, DeviceGrant, begun_file
 
 MAX_DEPLOYS = 3
@@ -61,6 +67,7 @@ class RayDrive:
         self._live: frozenset[str] = frozenset()
         self.placement_groups = Groups()
         self.agents = Agents()
+        self.collections = Replicas()
 
     def nodes(self) -> tuple[NodeView, ...]:
         """The live nodes; with reports of those whose agent this process asked for."""
@@ -77,8 +84,22 @@ class RayDrive:
             # A node that has just joined has not said yet what is free; what is used up is left out.
             used = {} if free is None else {name: amount - free.get(name, 0.0) for name, amount in resources.items()}
             report, silent = reports.get(node_id, (None, 0.0))
-            views.append(NodeView(node_id, node.get("Labels") or {}, resources, used, report, silent))
+            views.append(
+                NodeView(
+                    node_id,
+                    node.get("Labels") or {},
+                    resources,
+                    used,
+                    report,
+                    silent,
+                    hostname=node.get("NodeManagerHostname") or "",
+                )
+            )
         return tuple(views)
+
+    def replicas(self) -> Mapping[str, ReplicaView]:
+        """The actors of collections' replicas that this process asked for, as of the last look at the nodes."""
+        return self.collections.look(self._live)
 
     def groups(self) -> Mapping[str, bool]:
         """The placement groups made for workloads, by their names; True for those that Ray has placed."""
@@ -277,6 +298,32 @@ def _(effect: EnsureAgent, drive: RayDrive) -> None:
 @_act.register
 def _(effect: CutDevice, drive: RayDrive) -> None:
     drive.agents.cut(effect)
+
+
+@_act.register
+def _(effect: EnsureReplica, drive: RayDrive) -> None:
+    pinned = {"num_cpus": 0, "label_selector": {"ray.io/node-id": effect.node_id}}
+    drive.collections.ensure(effect, _on(effect.grant, gang=False) if effect.grant else pinned)
+
+
+@_act.register
+def _(effect: EndReplica, drive: RayDrive) -> None:
+    drive.collections.end(effect)
+
+
+@_act.register
+def _(effect: AskPromise, drive: RayDrive) -> None:
+    drive.collections.promise(effect)
+
+
+@_act.register
+def _(effect: AssignReplica, drive: RayDrive) -> None:
+    drive.collections.assign(effect)
+
+
+@_act.register
+def _(effect: RetuneReplica, drive: RayDrive) -> None:
+    drive.collections.retune(effect)
 
 
 @ray.remote(num_cpus=0, max_retries=0)

@@ -89,6 +89,11 @@ class Home:
         return self.path / "models"
 
     @property
+    def vectors(self) -> Path:
+        """Logs and segments of the collections' shards, of each replica in a directory of its own."""
+        return self.path / "vectors"
+
+    @property
     def mlflow(self) -> Path:
         return self.path / "mlflow"
 

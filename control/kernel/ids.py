@@ -17,9 +17,13 @@ STEP_PREFIX = "step:"
 LLM_PREFIX = "llm:"
 STEP_WORKLOAD_PREFIX = "step."
 APP_WORKLOAD_PREFIX = "app."
+VECTORS_PREFIX = "vectors:"
+VECTORS_WORKLOAD_PREFIX = "vectors."
 GATEWAY_APP = "gateway"
 CACHE_ACTOR = "cache:answers"
 TABLE_NAME = "gateway"
+VECTORS_TABLE = "vectors"
+SHARD_KIND = "Shard"
 WAKE_PREFIX = "wake:"
 """What a heartbeat begins with that asks for a deployment to be woken; the deployment's name follows."""
 API_KEY_KIND = "ApiKey"
@@ -33,7 +37,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-DOMAINS = ("scheduler", "registry", "router", "pipeline", "gateway")
+DOMAINS = ("scheduler", "registry", "router", "pipeline", "gateway", "vectors")
 """Each has a control actor."""
 
 
@@ -137,3 +141,40 @@ class AppName:
 
 def app_workload(deployment: str, version: int, settings: str, replica: int) -> str:
     return f"{APP_WORKLOAD_PREFIX}{deployment}.{version}.{settings}.{replica}"
+
+
+@dataclass(frozen=True)
+class ReplicaName:
+    """The actor of one replica of one shard of a collection; both count from 0, and no replica's number comes twice.
+
+    `life` tells a collection from one of the same name that was deleted before.
+    """
+
+    collection: str
+    life: str
+    shard: int
+    replica: int
+
+    def __str__(self) -> str:
+        return f"{VECTORS_PREFIX}{self.collection}:{self.life}:{self.shard}:{self.replica}"
+
+    @property
+    def workload(self) -> str:
+        """The name of the workload that asks for its devices, where it needs some."""
+        return f"{VECTORS_WORKLOAD_PREFIX}{self.collection}.{self.life}.{self.shard}.{self.replica}"
+
+    @property
+    def directory(self) -> str:
+        """Below the directory of all collections."""
+        return f"{self.collection}-{self.life}/{self.shard}/{self.replica}"
+
+    @staticmethod
+    def parse(text: str) -> ReplicaName | None:
+        """The replica that `text` names, or None when it names something else."""
+        if not text.startswith(VECTORS_PREFIX):
+            return None
+        match text.removeprefix(VECTORS_PREFIX).split(":"):
+            case [collection, life, shard, replica] if shard.isdecimal() and replica.isdecimal():
+                return ReplicaName(collection, life, int(shard), int(replica))
+            case _:
+                return None

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from control.specs.collection import CollectionSpec
 from control.specs.inventory import CutOrder
-from control.specs.step import StepRequest
+from control.specs.replica import Assignment, ReplicaRequest
+from control.specs.step import DeviceGrant, StepRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +167,50 @@ class EndActor(Effect):
     """No detached actor of this name."""
 
     actor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsureReplica(Effect):
+    """The actor of a replica runs on Ray node `node_id`, on the granted devices where it needs some."""
+
+    node_id: str
+    request: ReplicaRequest
+    grant: DeviceGrant | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndReplica(Effect):
+    """No actor of this name, and then no `directory` on Ray node `node_id`, nor anything in it."""
+
+    actor: str
+    node_id: str
+    directory: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskPromise(Effect):
+    """The replica promises to follow no leader of an epoch below `epoch`."""
+
+    actor: str
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssignReplica(Effect):
+    """The replica takes its part, by the `number`th state of its shard."""
+
+    actor: str
+    number: int
+    assignment: Assignment
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetuneReplica(Effect):
+    """The replica works by the `generation`th spec of its collection."""
+
+    actor: str
+    generation: int
+    spec: CollectionSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from control.kernel.plan import Effect
 from control.specs.inventory import NodeReport
+from control.specs.replica import Promise, Standing
 
 
 class StepState(Enum):
@@ -64,6 +65,24 @@ class NodeView:
     """What the node's agent last said of its devices; None while it has not."""
     silent: float = 0.0
     """For how many seconds the agent has not answered."""
+    hostname: str = ""
+
+
+@dataclass(frozen=True)
+class ReplicaView:
+    """The actor of one replica: how it is, as it last said, and for how many seconds nothing was heard of it.
+
+    `promise` is its answer to the last question, `told` the last assignment that it took (as `AssignReplica` counts
+    them; 0: none since its process began). `trouble` says what it answered instead. Of one that was to be ended is only
+    known whether it is `gone`, with its files.
+    """
+
+    standing: Standing | None = None
+    unheard: float = 0.0
+    promise: Promise | None = None
+    told: int = 0
+    trouble: str = ""
+    gone: bool = False
 
 
 class Drive(Protocol):
@@ -79,6 +98,10 @@ class Drive(Protocol):
 
     def groups(self) -> Mapping[str, bool]:
         """Placement groups made for workloads, by their names; True for those that Ray has placed."""
+        ...
+
+    def replicas(self) -> Mapping[str, ReplicaView]:
+        """The actors of replicas that this process asked for, by their names."""
         ...
 
     def act(self, effect: Effect) -> None: ...

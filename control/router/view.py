@@ -8,7 +8,7 @@ from dataclasses import replace
 from control import engine_report
 from control.engine_report import EngineReport
 from control.kernel.beats import read_beats
-from control.kernel.ids import TABLE_KIND, WAKE_PREFIX
+from control.kernel.ids import TABLE_KIND, TABLE_NAME, WAKE_PREFIX
 from control.kernel.placement import placement_of
 from control.kernel.present import Drive
 from control.kernel.store import Heartbeat, Object, Store
@@ -32,7 +32,7 @@ def observe(store: Store, drive: Drive, surroundings: Surroundings, recent: Rece
     apps = drive.apps()  # before the store: an application seen here was asked for by something stored
     live = frozenset(node.node_id for node in drive.nodes())
     stored = store.list("Deployment", "ModelVersion", "Workload", REQUEST_KIND, JUDGEMENT, TABLE_KIND)
-    tables = [o for o in stored if o.kind == TABLE_KIND]
+    tables = [o for o in stored if o.kind == TABLE_KIND and o.name == TABLE_NAME]
     requests = {o.spec["deployment"]: _request(o) for o in stored if o.kind == REQUEST_KIND}
     judged: dict[str, dict[int, Scores]] = {}
     for one in (o for o in stored if o.kind == JUDGEMENT):

@@ -8,9 +8,11 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-from control.kernel.ids import APP_WORKLOAD_PREFIX, STEP_WORKLOAD_PREFIX, digest
+from control.kernel.ids import APP_WORKLOAD_PREFIX, STEP_WORKLOAD_PREFIX, VECTORS_WORKLOAD_PREFIX, digest
 from control.scheduler.ordered import Ordered
 
+_OURS = (STEP_WORKLOAD_PREFIX, APP_WORKLOAD_PREFIX, VECTORS_WORKLOAD_PREFIX)
+"""How the names of workloads begin that the plane makes for what it starts itself."""
 WHOLE = 1000
 """A whole device, in thousandths."""
 
@@ -271,9 +273,9 @@ class Workload:
     def group(self) -> str:
         """The name of the placement group by which Ray holds its lease and no other; empty where none does.
 
-        Steps and applications make their own: a second one would hold the same devices twice.
+        What the plane itself starts on a lease asks Ray for it: a second one would hold the same devices twice.
         """
-        if self.lease is None or self.name.startswith((STEP_WORKLOAD_PREFIX, APP_WORKLOAD_PREFIX)):
+        if self.lease is None or self.name.startswith(_OURS):
             return ""
         return f"{self.name}:{_digest(self.lease.pieces)}"
 

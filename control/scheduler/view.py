@@ -15,7 +15,10 @@ from control.kernel.ids import (
     APP_WORKLOAD_PREFIX,
     STEP_PREFIX,
     STEP_WORKLOAD_PREFIX,
+    VECTORS_PREFIX,
+    VECTORS_WORKLOAD_PREFIX,
     AppName,
+    ReplicaName,
     StepName,
 )
 from control.kernel.present import Drive
@@ -238,6 +241,8 @@ def _running(workloads: Sequence[Workload], drive: Drive) -> frozenset[str]:
         found |= {step.workload for actor in drive.actors(STEP_PREFIX) if (step := StepName.parse(actor))}
     if any(name.startswith(APP_WORKLOAD_PREFIX) for name in holders):
         found |= {name.workload for app in drive.apps() if (name := AppName.parse(app))}
+    if any(name.startswith(VECTORS_WORKLOAD_PREFIX) for name in holders):
+        found |= {name.workload for actor in drive.actors(VECTORS_PREFIX) if (name := ReplicaName.parse(actor))}
     return frozenset(found)
 
 

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from control.specs.base import Manifest, Spec, Written
 from control.specs.cluster import Cluster
+from control.specs.collection import Collection
 from control.specs.deployment import Deployment
 from control.specs.document import Document, line_of, path_of
 from control.specs.gateway import GatewayFile
@@ -32,6 +33,7 @@ KINDS: dict[str, type[Manifest]] = {
     "Queue": Queue,
     "Cluster": Cluster,
     "StepTemplate": StepTemplate,
+    "Collection": Collection,
 }
 ROOT_KEYS: dict[str, tuple[str, type[GatewayFile]]] = {"gateway": ("Gateway", GatewayFile)}
 _EMBEDDED = {"ConfigMap": "data"}

@@ -51,7 +51,9 @@ class IndexSpec(Spec):
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         allowed = PARAMETERS[self.kind]
-        for name in sorted(self.model_fields_set - {"kind", "device"} - allowed):
+        # As it is stored every parameter is given, most of them as what they are when they are not.
+        given = {name for name, known in type(self).model_fields.items() if getattr(self, name) != known.default}
+        for name in sorted(given - {"kind", "device"} - allowed):
             found = f"{name} has no effect on kind {self.kind}"
             raise refuse(found, one_of(sorted(allowed), "no parameters"), at=(name,), also=("kind",))
         if self.kind == "cagra" and self.device == "cpu":

@@ -10,21 +10,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from control.kernel.plan import (
+    AskPromise,
+    AssignReplica,
     CutDevice,
     Effect,
     EndActor,
     EndApp,
     EndGroup,
+    EndReplica,
     EndStep,
     EnsureActor,
     EnsureAgent,
     EnsureApp,
     EnsureGroup,
+    EnsureReplica,
     EnsureStep,
+    RetuneReplica,
     SignalStep,
 )
-from control.kernel.present import AppState, AppView, NodeView, StepState, StepView
+from control.kernel.present import AppState, AppView, NodeView, ReplicaView, StepState, StepView
 from control.specs.inventory import NodeReport
+from tests.fakes.clock import FakeClock
+from tests.fakes.replicas import FakeReplicas
 
 ABSENT = AppView(AppState.ABSENT)
 
@@ -49,8 +56,9 @@ class FakeDrive:
     reports as soon as it was asked for, with no devices of its own: the node then is as declared.
     """
 
-    def __init__(self, *nodes: NodeView) -> None:
+    def __init__(self, *nodes: NodeView, clock: Callable[[], float] | None = None) -> None:
         self.alive_nodes = list(nodes)
+        self.collections = FakeReplicas(clock or FakeClock())
         self.alive: dict[str, EnsureStep] = {}
         self.begun: set[tuple[str, str]] = set()
         self.receipts: dict[str, Receipt] = {}
@@ -80,7 +88,11 @@ class FakeDrive:
         return StepView(StepState.LOST if (directory, actor) in self.begun else StepState.ABSENT)
 
     def actors(self, prefix: str) -> frozenset[str]:
-        return frozenset(actor for actor in (*self.alive, *self.detached) if actor.startswith(prefix))
+        everyone = (*self.alive, *self.detached, *self.collections.processes)
+        return frozenset(actor for actor in everyone if actor.startswith(prefix))
+
+    def replicas(self) -> Mapping[str, ReplicaView]:
+        return self.collections.look({node.node_id for node in self.alive_nodes})
 
     def apps(self) -> Mapping[str, AppView]:
         return dict(self.serve)
@@ -125,6 +137,16 @@ class FakeDrive:
                 self.detached.pop(effect.actor, None)
             case CutDevice():
                 self.cuts.append(effect)
+            case EnsureReplica():
+                self.collections.ensure(effect)
+            case EndReplica():
+                self.collections.end(effect)
+            case AskPromise():
+                self.collections.promise(effect)
+            case AssignReplica():
+                self.collections.assign(effect)
+            case RetuneReplica():
+                self.collections.retune(effect)
             case _:
                 raise TypeError(f"Ray cannot do {type(effect).__name__}")
 

@@ -1,4 +1,4 @@
-"""A whole control plane without Ray, vLLM or MLflow: the five real domains and a real store over fakes.
+"""A whole control plane without Ray, vLLM or MLflow: the six real domains and a real store over fakes.
 
 `restart` drops every domain and loop; they have no memory, so nothing else has to happen.
 """
@@ -24,6 +24,8 @@ from control.router.retire import DRAIN_SECONDS
 from control.router.state import Surroundings as RouterSurroundings
 from control.scheduler.actor import Scheduler
 from control.specs.load import load_text
+from control.vectors.actor import Vectors
+from control.vectors.state import Surroundings as VectorsSurroundings
 from tests.fakes.clock import FakeClock
 from tests.fakes.drive import FakeDrive, simulated_node
 from tests.fakes.fuse import FragileStore, Fuse
@@ -100,7 +102,7 @@ class Plane:
         self.fuse = fuse or Fuse()
         self.store: Store = FragileStore(url, self.fuse)
         self.clock = FakeClock()
-        self.drive = FakeDrive(simulated_node())
+        self.drive = FakeDrive(simulated_node(), clock=self.clock)
         self.mlflow = FakeMlflow()
         self.accuracy = "0.97"
         self.loops: dict[str, Loop[Any]] = {}
@@ -114,6 +116,7 @@ class Plane:
 
     def restart(self) -> None:
         """The control actors as they are right after they were started."""
+        self.drive.collections.forget()
         around = RouterSurroundings(GATEWAY, "http://mlflow", "/keys/internal", "/models", "/claims")
         registry = Registry(Catalogue(self.mlflow))
         domains: list[tuple[Any, Callable[[Effect], None]]] = [
@@ -122,6 +125,7 @@ class Plane:
             (Router(self.drive, around), self.drive.act),
             (Pipeline(self.drive, PipelineSurroundings("/runs", "http://mlflow", "/claims")), self.drive.act),
             (Gateway(self.drive, {"internal_key_file": "/keys/internal"}), self.drive.act),
+            (Vectors(self.drive, VectorsSurroundings("/vectors", "/claims")), self.drive.act),
         ]
         self.loops = {domain.name: Loop(domain, self.store, self._fragile(act), self.clock) for domain, act in domains}
 

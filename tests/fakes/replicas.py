@@ -1,0 +1,222 @@
+"""Replicas of shards without Ray: processes that a test kills, disks that outlive them, logs that are replicated.
+
+It keeps to the contract of `control.specs.replica`; what it replicates are numbers. `leaders` has everyone who ever led
+an epoch of a shard, `acknowledged` what a quorum was ever seen to have.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from control.kernel.ids import ReplicaName
+from control.kernel.plan import AskPromise, AssignReplica, EndReplica, EnsureReplica, RetuneReplica
+from control.kernel.present import ReplicaView
+from control.specs.replica import Assignment, Promise, Standing
+
+ShardKey = tuple[str, str, int]
+
+
+@dataclass
+class Disk:
+    """What a replica has made durable. An entry is the epoch of its leader and a number; 0 is that leader's first."""
+
+    promised: int = 0
+    assignment: Assignment | None = None
+    leads: bool = False
+    log: list[tuple[int, int]] = field(default_factory=list)
+    committed: int = 0
+
+    @property
+    def epoch(self) -> int:
+        return self.assignment.epoch if self.assignment else 0
+
+
+@dataclass
+class Process:
+    node_id: str
+    directory: str
+    generation: int
+    pid: int
+    alive: bool = True
+
+
+@dataclass
+class _Known:
+    """What one life of the control actor knows of a replica."""
+
+    heard: float
+    standing: Standing | None = None
+    promise: Promise | None = None
+    told: int = 0
+    trouble: str = ""
+
+
+class FakeReplicas:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.disks: dict[tuple[str, str], Disk] = {}  # by node id and directory
+        self.processes: dict[str, Process] = {}
+        self.unreachable: set[str] = set()  # by other replicas
+        self.leaders: defaultdict[tuple[ShardKey, int], set[str]] = defaultdict(set)
+        self.acknowledged: defaultdict[ShardKey, set[int]] = defaultdict(set)
+        self._known: dict[str, _Known] = {}
+        self._gone: set[str] = set()
+        self._pids = 0
+
+    # What the control plane sees and does
+
+    def look(self, live: Collection[str]) -> dict[str, ReplicaView]:
+        for name in [name for name, one in self.processes.items() if one.node_id not in live]:
+            del self.processes[name]
+            self._known.pop(name, None)
+        for name, known in self._known.items():
+            process = self.processes[name]
+            if not process.alive:
+                known.told = 0
+                continue
+            standing = self._standing(process)
+            if known.standing is not None and known.standing.pid != standing.pid:
+                known.told = 0
+            known.standing, known.heard = standing, self.clock()
+        views = {
+            name: ReplicaView(known.standing, self.clock() - known.heard, known.promise, known.told, known.trouble)
+            for name, known in self._known.items()
+        }
+        return views | {name: ReplicaView(gone=True) for name in self._gone}
+
+    def ensure(self, effect: EnsureReplica) -> None:
+        request = effect.request
+        found = self.processes.get(request.actor)
+        if found is not None and found.node_id != effect.node_id:
+            del self.processes[request.actor]
+            return
+        if found is None:
+            self._pids += 1
+            process = Process(effect.node_id, request.directory, request.generation, self._pids)
+            self.processes[request.actor] = process
+            self.disks.setdefault((process.node_id, process.directory), Disk())
+        self._known.setdefault(request.actor, _Known(self.clock()))
+
+    def end(self, effect: EndReplica) -> None:
+        self._known.pop(effect.actor, None)
+        if self.processes.pop(effect.actor, None) is None:
+            self.disks.pop((effect.node_id, effect.directory), None)
+            self._gone.add(effect.actor)
+
+    def promise(self, effect: AskPromise) -> None:
+        if (found := self._asked(effect.actor)) is None:
+            return
+        known, disk = found
+        if effect.epoch < disk.promised:
+            known.trouble = f"Fenced: it has promised {disk.promised}"
+            return
+        disk.promised = effect.epoch
+        disk.leads = disk.leads and disk.epoch == effect.epoch
+        last = disk.log[-1][0] if disk.log else 0
+        known.promise, known.trouble = Promise(effect.epoch, last, len(disk.log)), ""
+
+    def assign(self, effect: AssignReplica) -> None:
+        if (found := self._asked(effect.actor)) is None:
+            return
+        known, disk = found
+        assignment = effect.assignment
+        leads = assignment.leader == effect.actor
+        if assignment.epoch < disk.promised or (leads and assignment.epoch == disk.epoch and not disk.leads):
+            known.trouble = f"Fenced: it has promised {disk.promised}"
+            return
+        begins = leads and disk.epoch != assignment.epoch
+        disk.promised, disk.assignment, disk.leads = assignment.epoch, assignment, leads
+        if begins:
+            disk.log.append((assignment.epoch, 0))
+        if leads:
+            self.leaders[_shard(effect.actor), assignment.epoch].add(effect.actor)
+        known.told, known.trouble = effect.number, ""
+
+    def retune(self, effect: RetuneReplica) -> None:
+        if self._asked(effect.actor) is not None:
+            self.processes[effect.actor].generation = effect.generation
+
+    def forget(self) -> None:
+        """The control actor starts anew."""
+        self._known.clear()
+        self._gone.clear()
+
+    def _asked(self, actor: str) -> tuple[_Known, Disk] | None:
+        process = self.processes.get(actor)
+        if actor not in self._known or process is None or not process.alive:
+            return None
+        return self._known[actor], self.disk(actor)
+
+    def _standing(self, process: Process) -> Standing:
+        disk = self.disks[process.node_id, process.directory]
+        committed = disk.log[disk.committed - 1][0] if disk.committed else 0
+        return Standing(
+            process.pid,
+            process.generation,
+            disk.promised,
+            disk.epoch,
+            disk.leads,
+            committed,
+            len(disk.log),
+        )
+
+    # What the world does
+
+    def disk(self, actor: str) -> Disk:
+        process = self.processes[actor]
+        return self.disks[process.node_id, process.directory]
+
+    def kill(self, actor: str) -> None:
+        self.processes[actor].alive = False
+
+    def revive(self, actor: str) -> None:
+        """Ray has started it again where it died."""
+        self._pids += 1
+        self.processes[actor].alive, self.processes[actor].pid = True, self._pids
+
+    def wipe(self, actor: str) -> None:
+        """Its disk was replaced."""
+        process = self.processes[actor]
+        self.disks[process.node_id, process.directory] = Disk()
+
+    def leading(self, actor: str) -> bool:
+        process = self.processes.get(actor)
+        return process is not None and process.alive and self.disk(actor).leads
+
+    def write(self, actor: str, number: int) -> None:
+        """A client asks a replica that believes to lead."""
+        if self.leading(actor):
+            disk = self.disk(actor)
+            disk.log.append((disk.epoch, number))
+
+    def replicate(self) -> None:
+        """Leaders send what they have to those who listen, and see what a quorum has."""
+        for actor in [actor for actor in self.processes if self.leading(actor) and actor not in self.unreachable]:
+            disk = self.disk(actor)
+            assert disk.assignment is not None
+            has = {actor}
+            for other in (*disk.assignment.members, *disk.assignment.learners):
+                if other != actor and self._sent(actor, other):
+                    has.add(other)
+            members = disk.assignment.members
+            if sum(one in has for one in members) > len(members) // 2:
+                disk.committed = len(disk.log)
+                self.acknowledged[_shard(actor)] |= {number for _, number in disk.log if number}
+
+    def _sent(self, actor: str, other: str) -> bool:
+        process, disk = self.processes.get(other), self.disk(actor)
+        if process is None or not process.alive or other in self.unreachable:
+            return False
+        theirs = self.disk(other)
+        if theirs.promised > disk.epoch:
+            return False
+        theirs.promised, theirs.log = disk.epoch, list(disk.log)
+        return True
+
+
+def _shard(actor: str) -> ShardKey:
+    name = ReplicaName.parse(actor)
+    assert name is not None
+    return name.collection, name.life, name.shard
