@@ -99,20 +99,17 @@ class RouteDelivery:
             # Weight, price and limits are the route's business, not the backend's: it is one whatever they are.
             place = spec.place
             backend = backends.get(place) or self._backends.get(place) or Backend(spec.name, spec.provider, spec.model)
-            backend.triggers = route.triggers
             backends[place] = backend
             taking.append((backend, spec.weight))
         specs = {backend: spec for (backend, _), spec in zip(taking, route.backends, strict=True)}
-        return Way(Chooser(taking, route.chain), specs)
+        return Way(Chooser(taking, route.chain, route.triggers), specs)
 
     def standings(self) -> Iterator[Standing]:
         """How each backend of each route is now."""
         now = monotonic()
         for key, way in self._ways.items():
-            for backend, spec in way.specs.items():
-                closed = backend.closed(now)
-                why = closed.why if closed else backend.sick(now)
-                yield Standing(self._routes[key].name, spec.name, backend.health.state.name.lower(), why)
+            for backend, reason in way.chooser.left(now):
+                yield Standing(self._routes[key].name, backend.name, backend.health.state.name.lower(), reason)
 
     async def deliver(self, call: Call, route: Route) -> None:
         """Raises ApiError, of all that was tried what tells the client most, while nothing was passed on."""

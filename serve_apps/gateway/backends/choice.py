@@ -6,11 +6,13 @@ Kept in memory: how far each backend is behind its share of the route. A crash f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from control.specs.trigger import Trigger
 from serve_apps.gateway.backends.backend import Backend
 from serve_apps.gateway.backends.health import Closed
+from serve_apps.gateway.backends.watch import Watch
 from serve_apps.gateway.turns import Turns
 
 NOBODY: Mapping[Backend, Closed] = {}
@@ -18,11 +20,12 @@ NOBODY: Mapping[Backend, Closed] = {}
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """A backend on one route. `share` is its weight of a sum of 1, `lag` by how many requests it is behind; it
-    `follows` where another one fails.
+    """A backend on one route. `watch` says what the route's triggers make of it; `share` is its weight of a sum of 1,
+    `lag` by how many requests it is behind; it `follows` where another one fails.
     """
 
     backend: Backend
+    watch: Watch
     share: float
     follows: bool
     lag: float = 0.0
@@ -59,16 +62,18 @@ class Choice:
 class Chooser:
     """One route's. `backends` are its backends with their weights, of which one at least is above 0; `chain` are the
     providers to fall back to, in order; empty where nothing is said, and then all follow, the largest weight first.
-    Who has no weight is only fallen back to, who is not in the chain never.
+    Who has no weight is only fallen back to, who is not in the chain never. `triggers` say when one is left.
 
     First tries are split by weight. What comes after, because the first one failed, is not counted against the shares:
     a backend that helps out for another one keeps its own requests.
     """
 
-    def __init__(self, backends: Sequence[tuple[Backend, float]], chain: Sequence[str] = ()) -> None:
+    def __init__(
+        self, backends: Sequence[tuple[Backend, float]], chain: Sequence[str] = (), triggers: Sequence[Trigger] = ()
+    ) -> None:
         total = sum(weight for _, weight in backends)
         places = [
-            Place(backend, weight / total, follows)
+            Place(backend, Watch(backend, triggers), weight / total, follows)
             for backend, weight in backends
             if (follows := not chain or backend.provider in chain) or weight > 0
         ]
@@ -86,10 +91,22 @@ class Chooser:
         return [place.backend for place in self._places]
 
     def go_on(self, before: Chooser) -> None:
-        """Takes over the turns of the last configuration's, where the backends and their shares are the same."""
+        """Takes over how the last configuration's triggers stand, and where the backends and their shares are the same
+        its turns.
+        """
+        watches = {one.backend: one.watch for one in before._places}
+        for place in self._places:
+            if (watch := watches.get(place.backend)) is not None:
+                place.watch.go_on(watch)
         if [(one.backend, one.share) for one in self._places] == [(one.backend, one.share) for one in before._places]:
             for mine, theirs in zip(self._places, before._places, strict=True):
                 mine.lag = theirs.lag
+
+    def left(self, now: float) -> Iterator[tuple[Backend, str]]:
+        """Each of `backends` with why it is not asked at `now` while another one is well, empty where it is."""
+        for place in self._places:
+            closed = place.backend.closed(now)
+            yield place.backend, closed.why if closed else place.watch.sick(now)
 
     def choose(self, now: float, barred: Mapping[Backend, Closed] = NOBODY) -> Choice:
         """For one request at `now`, in seconds. `barred` are backends that must not be asked for a reason from outside,
@@ -107,12 +124,12 @@ class Chooser:
             if closed is not None:
                 notes.append((place, closed.why))
                 until = min(until, closed.until)
-            elif why := backend.sick(now):
+            elif why := place.watch.sick(now):
                 notes.append((place, why))
                 sick.append(place)
             else:
                 well.append(place)
-        order = self._order(well) if well else _from_first(sorted(sick, key=lambda one: one.backend.badness))
+        order = self._order(well) if well else _from_first(sorted(sick, key=lambda one: one.watch.badness))
         remarks = tuple(Remark(place.backend, why, place.backend in order) for place, why in notes)
         return Choice(order, remarks, until)
 

@@ -27,8 +27,8 @@ def route(
     weights: dict[str, float] = WEIGHTS, chain: Sequence[str] = CHAIN, triggers: Sequence[str] = ("error_rate > 0.05",)
 ) -> tuple[Chooser, dict[str, Backend]]:
     parsed = tuple(map(parse_trigger, triggers))
-    backends = {name: Backend(name, name, "model", parsed) for name in weights}
-    return Chooser([(backends[name], weight) for name, weight in weights.items()], chain), backends
+    backends = {name: Backend(name, name, "model") for name in weights}
+    return Chooser([(backends[name], weight) for name, weight in weights.items()], chain, parsed), backends
 
 
 def names(order: Sequence[Backend]) -> list[str]:
