@@ -121,10 +121,18 @@ class RouteDelivery:
         if call.barred:
             reasons = {backend: call.barred.get(spec.name) for backend, spec in specs.items()}
             barred = {**barred, **{backend: Closed(reason, math.inf) for backend, reason in reasons.items() if reason}}
-        choice = way.chooser.choose(began, barred)
+        asleep = [
+            backend
+            for backend, spec in specs.items()
+            if not spec.url and (model := call.table.models.get(spec.model)) and model.asleep
+        ]
+        choice = way.chooser.choose(began, barred, asleep)
         order, here = list(choice.order), 0
         if choice.words:
             attempts.append(choice.words)
+        if choice.woken:
+            attempts.append(f"{choice.woken.name}: asleep, and woken")
+            self._here.wake(choice.woken.model)
         limits, left_s = Limits(route.retries, self._total_s), self._total_s - (began - call.began)
         faults: list[Fault] = []
         unsaid: list[ApiError] = []

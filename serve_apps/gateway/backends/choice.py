@@ -6,7 +6,7 @@ Kept in memory: how far each backend is behind its share of the route. A crash f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from control.specs.trigger import Trigger
@@ -46,12 +46,14 @@ class Remark:
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The backends to try, the first one first; where none may be tried, `until` is the moment from which one may, in
-    seconds, inf where that is not known. `remarks` are of those that are not well, in the order of fallback.
+    seconds, inf where that is not known. `remarks` are of those that are not well, in the order of fallback. `woken`
+    is one whose turn it was and that sleeps: it is to be woken, and answers the next requests.
     """
 
     order: tuple[Backend, ...]
     remarks: tuple[Remark, ...]
     until: float
+    woken: Backend | None = None
 
     @property
     def words(self) -> str:
@@ -108,9 +110,9 @@ class Chooser:
             closed = place.backend.closed(now)
             yield place.backend, closed.why if closed else place.watch.sick(now)
 
-    def choose(self, now: float, barred: Mapping[Backend, Closed] = NOBODY) -> Choice:
+    def choose(self, now: float, barred: Mapping[Backend, Closed] = NOBODY, asleep: Collection[Backend] = ()) -> Choice:
         """For one request at `now`, in seconds. `barred` are backends that must not be asked for a reason from outside,
-        as an exhausted budget.
+        as an exhausted budget. Those `asleep` would keep it waiting: others that are well are asked before them.
 
         Where the triggers keep requests from all that may be asked, these are asked all the same, the best one first.
         """
@@ -129,17 +131,22 @@ class Chooser:
                 sick.append(place)
             else:
                 well.append(place)
-        order = self._order(well) if well else _from_first(sorted(sick, key=lambda one: one.watch.badness))
-        remarks = tuple(Remark(place.backend, why, place.backend in order) for place, why in notes)
-        return Choice(order, remarks, until)
-
-    def _order(self, well: list[Place]) -> tuple[Backend, ...]:
+        places = well or sorted(sick, key=lambda one: one.watch.badness)
         takers = self._takers if len(well) == len(self._places) else [one for one in well if one.share > 0]
-        if not takers:
-            return _from_first(well)
-        first = self._turns.next(takers)
-        return (first.backend, *[one.backend for one in well if one.follows and one is not first])
+        first = self._turns.next(takers) if takers else next(iter(places), None)
+        order = _order(first, places, asleep) if first else ()
+        remarks = tuple(Remark(place.backend, why, place.backend in order) for place, why in notes)
+        woken = first.backend if first and first.backend is not order[0] else None
+        return Choice(order, remarks, until, woken)
 
 
-def _from_first(places: Sequence[Place]) -> tuple[Backend, ...]:
-    return tuple(one.backend for index, one in enumerate(places) if index == 0 or one.follows)
+def _order(first: Place, places: Sequence[Place], asleep: Collection[Backend]) -> tuple[Backend, ...]:
+    """`first` and who follows it. Where it sleeps, one that is awake goes before it, also one that follows nobody: it
+    takes requests of its own, as it does where the first one is not well.
+    """
+    order = [first.backend, *[one.backend for one in places if one.follows and one is not first]]
+    if not asleep:
+        return tuple(order)
+    if first.backend in asleep:
+        order = [*[one.backend for one in places if one.backend not in asleep][:1], *order]
+    return tuple(sorted(dict.fromkeys(order), key=lambda one: one in asleep))
