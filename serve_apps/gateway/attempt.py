@@ -17,7 +17,14 @@ from serve_apps.gateway.backends.relay import Relay
 from serve_apps.gateway.dialects.error_object import OPENAI_TYPES, status_of
 from serve_apps.gateway.dialects.reading import said_fields, said_object
 from serve_apps.gateway.dialects.sse import MOST_EVENT_BYTES
-from serve_apps.gateway.errors import INVALID_REQUEST, ApiError, Failure, model_unavailable, upstream_timeout
+from serve_apps.gateway.errors import (
+    INVALID_REQUEST,
+    ApiError,
+    Failure,
+    FilterError,
+    model_unavailable,
+    upstream_timeout,
+)
 from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.table import BackendSpec
 from serve_apps.gateway.taken import Taken
@@ -82,7 +89,7 @@ async def attempt(
         else:
             body = _whole(spec, out, await wire.rest(), taken)
             await answer.whole(200, body, [JSON, *headers])
-    except ApiError as refused:  # by a filter: no other backend is asked instead
+    except FilterError as refused:
         raise Failed(Fault(Failure.FAILED, refused, refused=True, delivered=answer.started)) from None
     except TimeoutError:
         raise Failed(Fault(Failure.SILENT, upstream_timeout(spec.name), delivered=answer.started)) from None

@@ -57,6 +57,10 @@ class ApiError(Exception):
         return json.dumps({"error": error}).encode()
 
 
+class FilterError(ApiError):
+    """A filter of the route refused the request or its answer, or failed: whoever else is asked, it stays so."""
+
+
 def invalid_json(reason: str) -> ApiError:
     return ApiError(400, "invalid_json", f"The request body is not valid JSON: {reason}")
 

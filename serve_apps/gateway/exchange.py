@@ -7,7 +7,7 @@ from starlette.types import Scope
 
 from serve_apps.gateway.answer import Answer
 from serve_apps.gateway.body import Request
-from serve_apps.gateway.errors import ApiError, Failure, from_upstream, model_unavailable, upstream_timeout
+from serve_apps.gateway.errors import ApiError, Failure, FilterError, from_upstream, model_unavailable, upstream_timeout
 from serve_apps.gateway.figures import Figures, Meter, Outcome
 from serve_apps.gateway.proxy import Upstream, read_answer, returned_headers
 from serve_apps.gateway.replicas import Visit
@@ -59,7 +59,8 @@ class Exchange:
             outcome = Outcome.FAILED
             raise model_unavailable(request.model, "its server does not answer", Failure.SILENT) from None
         except ApiError as error:
-            outcome = Outcome.FAILED if error.status >= 500 else Outcome.UNJUDGED
+            theirs = error.status >= 500 and not isinstance(error, FilterError)
+            outcome = Outcome.FAILED if theirs else Outcome.UNJUDGED
             error.headers += tuple(told)
             if error.failure is Failure.UNREACHED:
                 self._routes.unreached(visit.server, monotonic())

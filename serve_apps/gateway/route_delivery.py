@@ -29,7 +29,7 @@ from serve_apps.gateway.backends.outgoing import Outgoing, outgoing
 from serve_apps.gateway.body import Request
 from serve_apps.gateway.call import Call
 from serve_apps.gateway.delivery import GRACE_SECONDS, Delivery
-from serve_apps.gateway.errors import NOT_FOUND, ApiError, Failure, model_unavailable
+from serve_apps.gateway.errors import NOT_FOUND, ApiError, Failure, FilterError, model_unavailable
 from serve_apps.gateway.pool import Full, Pool
 from serve_apps.gateway.probes import Probes, Probing
 from serve_apps.gateway.secret import Secrets
@@ -257,10 +257,12 @@ class RouteDelivery:
             await self._here.deliver(replace(call, request=request, scope=scope), left_s, headers)
             if call.taken.cut:
                 raise Failed(Fault(Failure.BROKEN, STREAM_CUT, delivered=True))
+        except FilterError as error:
+            raise Failed(Fault(Failure.FAILED, error, refused=True, delivered=call.answer.started)) from None
         except ApiError as error:
             told = error if error.status != NOT_FOUND else model_unavailable(request.model, "it is not served here")
-            failure, delivered, refused = error.failure or Failure.FAILED, call.answer.started, call.taken.came
-            raise Failed(Fault(failure, told, error.status, refused=refused, delivered=delivered)) from None
+            failure = error.failure or Failure.FAILED
+            raise Failed(Fault(failure, told, error.status, delivered=call.answer.started)) from None
 
 
 def _answered_by(spec: BackendSpec, attempts: list[str]) -> Headers:
