@@ -14,12 +14,9 @@ from serve_apps.gateway.answer import JSON, Answer
 from serve_apps.gateway.backends.fault import MOST_BUSY_SECONDS, Fault
 from serve_apps.gateway.backends.outgoing import Outgoing
 from serve_apps.gateway.backends.relay import Relay
-from serve_apps.gateway.dialects.error_object import OPENAI_TYPES, status_of
-from serve_apps.gateway.dialects.reading import said_fields, said_object
+from serve_apps.gateway.dialects.error_object import status_of
 from serve_apps.gateway.dialects.sse import MOST_EVENT_BYTES
 from serve_apps.gateway.errors import (
-    INVALID_REQUEST,
-    ApiError,
     Failure,
     FilterError,
     model_unavailable,
@@ -28,6 +25,7 @@ from serve_apps.gateway.errors import (
 from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.table import BackendSpec
 from serve_apps.gateway.taken import Taken
+from serve_apps.gateway.upstream_error import of_provider
 from serve_apps.gateway.wire import Headers, Origin, Wire, Wires, locate
 
 SSE = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -183,7 +181,7 @@ def _fault_of(
     spec: BackendSpec, status: int, body: bytes, retry_after_s: float | None = None, *, delivered: bool = False
 ) -> Fault:
     """What an error of the backend's means, which has the `status` or stands for it."""
-    error = _error_of(spec, status, body)
+    error = of_provider(spec.name, status, body)
     if retry_after_s is not None and error.status in (429, 503):
         error.headers = ((b"retry-after", b"%d" % math.ceil(min(retry_after_s, MOST_BUSY_SECONDS))),)
     refused = any(word in error.code for word in POLICY)
@@ -205,25 +203,6 @@ def seconds_of(retry_after: bytes | None) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(retry_after.decode("latin-1")).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
-
-
-def _error_of(spec: BackendSpec, status: int, body: bytes) -> ApiError:
-    """What the client is told: a refusal of its request in the provider's words, else that the backend failed."""
-    if not 400 <= status < 500 or status in (401, 402, 403, 404):
-        return model_unavailable(spec.name, f"it answered {status}")
-    kind = OPENAI_TYPES.get(status, INVALID_REQUEST)
-    try:
-        error = said_fields(said_object(body).get("error"))
-    except ValueError:  # a proxy's page
-        error = {}
-    message, code, param = error.get("message"), error.get("code") or error.get("type"), error.get("param")
-    return ApiError(
-        status,
-        code if isinstance(code, str) else ("rate_limit_exceeded" if status == 429 else "invalid_request"),
-        message if isinstance(message, str) else f"The backend {spec.name} answered {status} without saying why.",
-        kind=kind,
-        param=param if isinstance(param, str) else None,
-    )
 
 
 def _failed(

@@ -7,13 +7,14 @@ from starlette.types import Scope
 
 from serve_apps.gateway.answer import Answer
 from serve_apps.gateway.body import Request
-from serve_apps.gateway.errors import ApiError, Failure, FilterError, from_upstream, model_unavailable, upstream_timeout
+from serve_apps.gateway.errors import ApiError, Failure, FilterError, model_unavailable, upstream_timeout
 from serve_apps.gateway.figures import Figures, Meter, Outcome
 from serve_apps.gateway.proxy import Upstream, read_answer, returned_headers
 from serve_apps.gateway.replicas import Visit
 from serve_apps.gateway.routes import Routes
 from serve_apps.gateway.stream import EventRelay
 from serve_apps.gateway.taken import Taken
+from serve_apps.gateway.upstream_error import of_engine
 from serve_apps.gateway.wire import Headers, Wire
 
 EVENT_STREAM = b"text/event-stream"
@@ -118,5 +119,5 @@ def _never_began(relay: EventRelay, model: str, broken: Exception | None) -> Api
     if isinstance(broken, TimeoutError):
         return upstream_timeout(model)
     if (told := relay.told()) is not None:
-        return from_upstream(model, *told)
+        return of_engine(model, *told)
     return model_unavailable(model, "its server stopped before its answer began", Failure.BROKEN)
