@@ -288,7 +288,7 @@ class Gateway:
     async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table, key: Key) -> None:
         table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
         route = None if request.model in table.models else self._backends.route(request.path, request.model)
-        call = Call(request, request, scope, answer, table, key, route, bound_of(request))
+        call = Call(request, request, scope, answer, answer, table, key, route, bound_of(request))
         error: BaseException | None = None
         self._recorder.begin(call)
         try:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from serve_apps.gateway.answer import JSON, Answer
+from serve_apps.gateway.answer import JSON, Sink
 from serve_apps.gateway.backends.fault import MOST_BUSY_SECONDS, Fault
 from serve_apps.gateway.backends.outgoing import Outgoing
 from serve_apps.gateway.backends.relay import Relay
@@ -49,7 +49,7 @@ async def attempt(
     wires: Wires,
     spec: BackendSpec,
     out: Outgoing,
-    answer: Answer,
+    answer: Sink,
     taken: Taken,
     headers: Headers,
     timeout_s: float,
@@ -113,7 +113,7 @@ async def _connected(
 
 
 async def _relayed(
-    spec: BackendSpec, wire: Wire, relay: Relay, answer: Answer, headers: Headers, first_until: float
+    spec: BackendSpec, wire: Wire, relay: Relay, answer: Sink, headers: Headers, first_until: float
 ) -> None:
     """What comes before the first real content waits for it: until then another backend may answer instead. Pings and
     comments before it are no content, however many: it comes before `first_until` on the loop's clock, or is late.

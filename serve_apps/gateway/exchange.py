@@ -5,7 +5,7 @@ from time import monotonic
 
 from starlette.types import Scope
 
-from serve_apps.gateway.answer import Answer
+from serve_apps.gateway.answer import Sink
 from serve_apps.gateway.body import Request
 from serve_apps.gateway.errors import ApiError, Failure, FilterError, model_unavailable, upstream_timeout
 from serve_apps.gateway.figures import Figures, Meter, Outcome
@@ -26,7 +26,7 @@ class Exchange:
         self._routes = routes
         self._figures = figures
 
-    async def answer(self, visit: Visit, request: Request, scope: Scope, answer: Answer, taken: Taken) -> None:
+    async def answer(self, visit: Visit, request: Request, scope: Scope, answer: Sink, taken: Taken) -> None:
         """Passes the answer of the visited replica on to `answer`; `taken` counts what it took.
 
         Raises ApiError while nothing was passed on yet; afterwards a stream that fails ends in an error event.
@@ -81,7 +81,7 @@ class Exchange:
             raise model_unavailable(request.model, "its answer cannot be read", Failure.FAILED) from None
 
     async def _relay(
-        self, wire: Wire, answer: Answer, headers: Headers, meter: Meter, visit: Visit, shown: bool, taken: Taken
+        self, wire: Wire, answer: Sink, headers: Headers, meter: Meter, visit: Visit, shown: bool, taken: Taken
     ) -> Outcome:
         """The head goes out with the first event: until then another replica may still answer instead."""
         relay = EventRelay()
