@@ -15,13 +15,13 @@ from serve_apps.gateway.backends.fault import MOST_BUSY_SECONDS, Fault
 from serve_apps.gateway.backends.outgoing import Outgoing
 from serve_apps.gateway.backends.relay import Relay
 from serve_apps.gateway.dialects.error_object import status_of
-from serve_apps.gateway.dialects.sse import MOST_EVENT_BYTES
 from serve_apps.gateway.errors import (
     Failure,
     FilterError,
     model_unavailable,
     upstream_timeout,
 )
+from serve_apps.gateway.relaying import pass_on
 from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.table import BackendSpec
 from serve_apps.gateway.taken import Taken
@@ -115,45 +115,18 @@ async def _connected(
 async def _relayed(
     spec: BackendSpec, wire: Wire, relay: Relay, answer: Sink, headers: Headers, first_until: float
 ) -> None:
-    """What comes before the first real content waits for it: until then another backend may answer instead. Pings and
-    comments before it are no content, however many: it comes before `first_until` on the loop's clock, or is late.
-    """
-    held, trouble, failure = b"", "its stream has no end", Failure.BROKEN
-    begun, readable = False, True
-    try:
-        async with asyncio.timeout_at(first_until) as first:
-            while chunk := await wire.chunk():
-                held += relay.feed(chunk)
-                if held and relay.began:
-                    if not begun:
-                        begun = True
-                        first.reschedule(None)
-                        await answer.start(200, [SSE, *headers])
-                    ready, held = held, b""
-                    await answer.part(ready)
-                elif len(held) > MOST_EVENT_BYTES:
-                    raise ValueError("too much before its first content")
-    except TimeoutError:
-        failure = Failure.SILENT
-    except ConnectionError as error:
-        trouble = f"it broke off: {error}"
-    except ValueError as error:
-        trouble, readable = f"it cannot be read: {error}", False
-    last = held + relay.finish()
-    if relay.whole or answer.started:
-        if not begun:
-            await answer.start(200, [SSE, *headers])
-        try:
-            await answer.part(last, last=True)
-        except ValueError as error:
-            raise Failed(Fault(Failure.BROKEN, STREAM_CUT, delivered=True)) from error
-    if relay.whole and readable:
+    trouble = await pass_on(wire, relay, answer, [SSE, *headers], first_until)
+    if relay.whole and not isinstance(trouble, ValueError):
         return
     if relay.told is not None:
         raise Failed(_fault_of(spec, *relay.told, delivered=answer.started))
-    if failure is Failure.SILENT and not answer.started:
-        raise Failed(Fault(failure, upstream_timeout(spec.name)))
-    told_client = STREAM_CUT if answer.started else model_unavailable(spec.name, trouble)
+    failure = Failure.SILENT if isinstance(trouble, TimeoutError) else Failure.BROKEN
+    if answer.started:
+        told_client = STREAM_CUT
+    elif failure is Failure.SILENT:
+        told_client = upstream_timeout(spec.name)
+    else:
+        told_client = model_unavailable(spec.name, f"its stream broke off: {trouble or 'it has no end'}")
     raise Failed(Fault(failure, told_client, delivered=answer.started))
 
 
