@@ -8,9 +8,9 @@ from starlette.types import Send
 
 from serve_apps.gateway.body import Request
 from serve_apps.gateway.errors import ApiError
+from serve_apps.gateway.request_id import REQUEST_ID
 
 JSON = (b"content-type", b"application/json")
-REQUEST_ID = b"x-request-id"
 
 
 class Sink(Protocol):
