@@ -44,7 +44,7 @@ from serve_apps.gateway.scrape import Scrape
 from serve_apps.gateway.shadow import Mirror
 from serve_apps.gateway.spans import Spans
 from serve_apps.gateway.surface import SURFACES, SurfaceAnswer
-from serve_apps.gateway.table import TableHolder
+from serve_apps.gateway.table_holder import TableHolder
 
 log = logging.getLogger("biplane.gateway")
 

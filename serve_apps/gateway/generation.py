@@ -25,7 +25,8 @@ from serve_apps.gateway.record import Unread
 from serve_apps.gateway.recorder import Recorder
 from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.surface import SURFACES, as_chat
-from serve_apps.gateway.table import Table, TableHolder
+from serve_apps.gateway.table import Table
+from serve_apps.gateway.table_holder import TableHolder
 
 MOST_AT_ONCE = 2048
 """Requests that a replica works on, of which hold.MOST_HELD may wait for models that sleep."""

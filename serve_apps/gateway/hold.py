@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from serve_apps.gateway.errors import model_unavailable
-from serve_apps.gateway.table import Table, TableHolder
+from serve_apps.gateway.table import Table
+from serve_apps.gateway.table_holder import TableHolder
 
 MOST_HELD = 1000
 """Of all models together. A held request is its body and a task, so that this is memory, not time."""
