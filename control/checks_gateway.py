@@ -15,13 +15,18 @@ _ROUTES: Loc = ("gateway", "routes")
 def gateway_faults(gateway: Gateway, others: Iterable[Gateway]) -> Iterator[Fault]:
     """`others`: the gateway documents beside it, stored or applied with it."""
     yield from _unpriced(gateway)
-    taken = {route.match: (other, route) for other in others for route in other.routes}
+    theirs = [(other.name, route) for other in others for route in other.routes]
+    taken = {route.match: (other, route.name) for other, route in theirs}
+    named = {route.name: other for other, route in theirs}
     for index, route in enumerate(gateway.routes):
         if route.match in taken:
-            other, theirs = taken[route.match]
-            found = f"'{route.match}' is matched by route '{theirs.name}' of gateway '{other.name}'"
+            other, name = taken[route.match]
+            found = f"'{route.match}' is matched by route '{name}' of gateway '{other}'"
             path = (*_ROUTES, index, "match", "model" if route.match.model else "path")
             yield Fault(path, found, "every path and model once over all gateway documents")
+        if route.name in named:  # figures are counted and keys confined by it alone
+            found = f"gateway '{named[route.name]}' has a route '{route.name}'"
+            yield Fault((*_ROUTES, index, "name"), found, "every route's name once over all gateway documents")
 
 
 def gateway_notes(gateway: Gateway, deployments: Iterable[Deployment]) -> Iterator[Fault]:

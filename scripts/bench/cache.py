@@ -98,8 +98,8 @@ async def _ask(pairs: Sequence[Pair], tenants: str) -> tuple[Counter[str], list[
         if hit is not None and pair.one != pair.other:
             took.append(1000 * (perf_counter() - began))
             found[pair.what] += 1
-    if cache.figures.away:
-        raise SystemExit(f"{cache.figures.away} questions found the plane's cache too slow: nothing was measured")
+    if cache.away:
+        raise SystemExit(f"{cache.away} questions found the plane's cache too slow: nothing was measured")
     return found, took[WARM_UP:]
 
 

@@ -1,21 +1,39 @@
-"""One HTTP answer on its way out, as ASGI messages."""
+"""One HTTP answer on its way out, as ASGI messages, and what may stand in front of it."""
 
 import json
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.types import Send
 
 from serve_apps.gateway.body import Request
 from serve_apps.gateway.errors import ApiError
+from serve_apps.gateway.request_id import REQUEST_ID
 
 JSON = (b"content-type", b"application/json")
-REQUEST_ID = b"x-request-id"
+
+
+class Sink(Protocol):
+    """Where an answer is told to: `whole` once, or `start` and then `part`s, the last one marked. It has `started` when
+    the client's has.
+    """
+
+    @property
+    def started(self) -> bool: ...
+
+    def expect(self, request: Request, *, native: bool) -> None:
+        """What is answered, where that is to be told in another API than it is given: as a chat's or `native`."""
+
+    async def whole(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None: ...
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None: ...
+
+    async def part(self, body: bytes, last: bool = False) -> None: ...
 
 
 class Answer:
-    """Either `json`, `error` or `whole` once, or `start` and then `part`s, the last one marked; with `request_id`, and
-    with the headers of `always` whatever it is.
+    """The client's: a Sink, or `json` or `error` once; with `request_id`, and with the headers of `always` whatever it
+    is.
 
     `status` is 0 until it starts, `first_at` when the first of its body was sent, on the monotonic clock, and `sent`
     how many bytes of it were.
@@ -33,7 +51,7 @@ class Answer:
         self._id = (REQUEST_ID, request_id)
 
     def expect(self, request: Request, *, native: bool) -> None:
-        """What is answered, where that is to be told in another API than it is given: as a chat's or `native`."""
+        """It is told as it is given."""
 
     async def json(self, document: Any) -> None:
         await self.whole(200, json.dumps(document).encode(), [JSON])
@@ -59,18 +77,15 @@ class Answer:
         await self._send({"type": "http.response.body", "body": body, "more_body": not last})
 
 
-class InFront(Answer):
-    """Of the client's `inner` one, which has begun when that has."""
+class InFront:
+    """A Sink in front of an `inner` one, but for what it changes."""
 
-    def __init__(self, inner: Answer) -> None:
+    def __init__(self, inner: Sink) -> None:
         self._inner = inner
 
     @property
-    def started(self) -> bool:  # type: ignore[override]  # it is the inner one's to set
+    def started(self) -> bool:
         return self._inner.started
 
     def expect(self, request: Request, *, native: bool) -> None:
         self._inner.expect(request, native=native)
-
-    async def error(self, error: ApiError) -> None:
-        await self._inner.error(error)

@@ -1,20 +1,17 @@
 """The gateway: an OpenAI-compatible front for every model the table names, as one ASGI application.
 
 Raw ASGI: on the hot path there is no framework, no validation library, no logging and no call to the control
-plane. Every refusal is an OpenAI error. Each request has an `x-request-id`, the client's or one made here, which goes
-on to the engine and is on the answer. Nothing is stored: a crash costs the requests in flight, and a new replica serves
-as soon as it has read a table and the keys. Where the replicas are and how they are it reads of themselves, in the
-store.
+plane. Every refusal is an OpenAI error. Nothing is stored: a crash costs the requests in flight, and a new replica
+serves as soon as it has read a table and the keys. Where the replicas are and how they are it reads of themselves, in
+the store.
 """
 
 import asyncio
 import gc
-import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from time import monotonic, time
 from typing import Any
 
@@ -24,57 +21,35 @@ from control.engine_report import STALE_SECONDS
 from serve_apps.gateway import errors, openapi
 from serve_apps.gateway.access_log import AccessLog
 from serve_apps.gateway.accounts.bank import Bank, Ledger
-from serve_apps.gateway.accounts.bound import bound_of
 from serve_apps.gateway.accounts.teller import Teller
-from serve_apps.gateway.admission import Admission
-from serve_apps.gateway.answer import REQUEST_ID, Answer
-from serve_apps.gateway.auth import authenticate, authorize
-from serve_apps.gateway.body import (
-    CHAT,
-    COMPLETIONS,
-    EMBEDDINGS,
-    ClientGone,
-    Request,
-    declared_bytes,
-    parse_request,
-    read_body,
-)
+from serve_apps.gateway.answer import Answer
+from serve_apps.gateway.auth import authenticate, usable
+from serve_apps.gateway.body import ClientGone
 from serve_apps.gateway.cache.cache import Cache, Find, Keep
-from serve_apps.gateway.call import Call
 from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.endpoints import Endpoints, Reports
 from serve_apps.gateway.exchange import Exchange
 from serve_apps.gateway.figures import Figures, Report
 from serve_apps.gateway.front import Front
+from serve_apps.gateway.generation import GENERATING, Generation
 from serve_apps.gateway.hold import Hold
-from serve_apps.gateway.inbox import Inbox
-from serve_apps.gateway.keys import Key, Keys, ReadKeys
-from serve_apps.gateway.pool import Pool
+from serve_apps.gateway.keys import Keys, ReadKeys
 from serve_apps.gateway.probes import Probing
 from serve_apps.gateway.proxy import Timeouts, Upstream
-from serve_apps.gateway.record import Unread
 from serve_apps.gateway.recorder import Recorder
+from serve_apps.gateway.request_id import identify
 from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.routes import Routes
 from serve_apps.gateway.scrape import Scrape
 from serve_apps.gateway.shadow import Mirror
 from serve_apps.gateway.spans import Spans
-from serve_apps.gateway.surface import SURFACES, SurfaceAnswer, as_chat
-from serve_apps.gateway.table import Table, TableHolder
+from serve_apps.gateway.surface import SURFACES, SurfaceAnswer
+from serve_apps.gateway.table_holder import TableHolder
 
 log = logging.getLogger("biplane.gateway")
 
 READ_SECONDS = 0.5
 """Between two looks at the table, the keys and the replicas; figures are written half as often."""
-MOST_AT_ONCE = 2048
-"""Requests that a replica works on, of which hold.MOST_HELD may wait for models that sleep."""
-MOST_BODY_BYTES = 1 << 28
-"""Of all of these together."""
-MOST_WAITING = 1024
-"""Requests that wait for that, each with no more of its body than inbox.MOST_AHEAD and what the server holds."""
-PATIENCE_SECONDS = 5.0
-"""How long one waits: longer than a burst lasts, and shorter than clients do."""
-GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, *SURFACES})
 MODELS, HEALTH, METRICS = "/v1/models", "/healthz", "/metrics"
 METRICS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
@@ -113,7 +88,6 @@ class Gateway:
         """The access log goes into the directory `logs`, where there is one."""
         timeouts = timeouts or Timeouts()
         self._report = doors.report
-        self._body_s = timeouts.body_s
         self._period_s = period_s
         self._holder = TableHolder(doors.read)
         self._keys = Keys(doors.keys)
@@ -126,13 +100,15 @@ class Gateway:
         exchange = Exchange(self._upstream, self._routes, self._figures)
         self._mirror = Mirror(exchange, self._figures)
         self._delivery = Delivery(exchange, self._routes, self._mirror, hold, timeouts.total_s)
-        self._admission = Pool(Admission(MOST_AT_ONCE, MOST_WAITING, MOST_BODY_BYTES))
         self._bank = Bank(doors.ledger)
-        self._teller = Teller(self._bank)
-        self._backends = RouteDelivery(self._delivery, self._teller, timeouts.total_s, probing or Probing())
-        self._front = Front(self._backends, Cache(doors.find, doors.keep), self._teller)
+        teller = Teller(self._bank)
+        self._backends = RouteDelivery(self._delivery, teller, timeouts.total_s, probing or Probing())
+        front = Front(self._backends, Cache(doors.find, doors.keep), teller)
         log = AccessLog(logs, self._figures.replica) if logs else None
         self._recorder = Recorder(self._backends.standings, log, spans)
+        self._generation = Generation(
+            self._holder, self._backends, front, self._delivery, teller, self._recorder, timeouts.body_s
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -225,111 +201,23 @@ class Gateway:
             raise errors.not_ready()
         key = authenticate(scope, self._keys.known, time())
         if generates:
-            return await self._generate(scope, receive, answer, table, key, path)
+            return await self._generation.answer(scope, receive, answer, table, key, path)
         if path == METRICS:
             if key.is_bounded:
                 raise errors.metrics_not_allowed(key.name)
             return await answer.whole(200, await self._scrape.page(), [METRICS_TYPE])
-        usable = _usable(table, key)
+        names = usable(table.models, key)
         if path == MODELS:
-            return await answer.json({"object": "list", "data": [_model_card(name) for name in usable]})
+            return await answer.json({"object": "list", "data": [_model_card(name) for name in names]})
         name = path.removeprefix(MODELS + "/")
-        if name not in usable:
-            raise errors.model_not_found(name, usable)
+        if name not in names:
+            raise errors.model_not_found(name, names)
         return await answer.json(_model_card(name))
-
-    async def _generate(
-        self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str
-    ) -> None:
-        """Answers one request for a model, which is recorded whether it could be read or not."""
-        began, raw, request, inbox = monotonic(), None, None, Inbox(receive)
-        try:
-            size = declared_bytes(scope, table.max_body_bytes)
-            async with self._admission.turn(key.priority, size, PATIENCE_SECONDS, inbox.left) as turn:
-                raw = await self._body(inbox.receive, table.max_body_bytes)
-                turn.shrink(len(raw))
-                request = parse_request(path, raw)
-                await self._while_there(request, scope, inbox.receive, answer, table, key)
-        except BaseException as error:
-            if request is None:
-                self._recorder.unread(Unread(path, key, raw, began), answer, error)
-            raise
-
-    async def _body(self, receive: Receive, limit: int) -> bytes:
-        """Raises ApiError 408 where it does not come in time, and as `read_body` does."""
-        try:
-            async with asyncio.timeout(self._body_s):
-                return await read_body(receive, limit)
-        except TimeoutError:
-            raise errors.request_too_slow(self._body_s) from None
-
-    async def _while_there(
-        self, request: Request, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key
-    ) -> None:
-        """Answers, and drops the upstream connection at once when the client leaves."""
-        answering, leaving = asyncio.current_task(), asyncio.create_task(_client_left(receive))
-        answered = left = False
-
-        def leave(_: asyncio.Task[None]) -> None:
-            nonlocal left
-            if answering is not None and not answered:
-                left = answering.cancel()  # vLLM aborts a request whose connection closes
-
-        leaving.add_done_callback(leave)
-        try:
-            await self._answer(request, scope, answer, table, key)
-        except asyncio.CancelledError:
-            if answering is None or not left or answering.uncancel():
-                raise  # somebody else wants this to end
-        finally:
-            answered = True
-            leaving.cancel()
-
-    async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table, key: Key) -> None:
-        table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
-        route = None if request.model in table.models else self._backends.route(request.path, request.model)
-        call = Call(request, request, scope, answer, table, key, route, bound_of(request))
-        error: BaseException | None = None
-        self._recorder.begin(call)
-        try:
-            await self._charged(call)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            self._recorder.end(call, answer, error)
-
-    async def _charged(self, call: Call) -> None:
-        """What it may take is set aside before, what it took is paid after."""
-        authorize(call.key, call.request.model, call.route.name if call.route else None)
-        await self._teller.admit(call)
-        route, whole = call.route, False
-        try:
-            if route is not None:
-                await self._front.deliver(call, route)
-            else:
-                await self._serve(call)
-            whole = not call.taken.cut
-        finally:
-            self._teller.close(call, whole=whole)
-
-    async def _serve(self, call: Call) -> None:
-        """By a model that is served here."""
-        call.answer.expect(call.asked, native=False)
-        call.request = as_chat(call.request)
-        if call.request.model not in call.table.models:
-            raise errors.model_not_found(call.request.model, _usable(call.table, call.key))
-        await self._delivery.deliver(call)
-
-
-_PROCESS = token_hex(10).encode()
-_numbers = itertools.count(1)
-"""A request's id is its process and its number there: a random one for each is a system call."""
 
 
 def _answer_to(scope: Scope, send: Send) -> Answer:
     """In the API that the path belongs to."""
-    request_id, surface = _identify(scope), SURFACES.get(scope["path"].rstrip("/"))
+    request_id, surface = identify(scope), SURFACES.get(scope["path"].rstrip("/"))
     if surface is not None:
         return SurfaceAnswer(send, request_id, surface)
     return Answer(send, scope["method"] == "HEAD", request_id)
@@ -345,29 +233,9 @@ async def _kept_up(run: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(READ_SECONDS)
 
 
-async def _client_left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def _identify(scope: Scope) -> bytes:
-    """The request's id, in its headers from now on if the client gave it none."""
-    for name, value in scope["headers"]:
-        if name == REQUEST_ID and value:
-            return bytes(value)
-    made = b"%b%012x" % (_PROCESS, next(_numbers))
-    scope["headers"] = [*scope["headers"], (REQUEST_ID, made)]
-    return made
-
-
 def _require_method(method: str, *allowed: str) -> None:
     if method not in allowed:
         raise errors.method_not_allowed(method, allowed)
-
-
-def _usable(table: Table, key: Key) -> list[str]:
-    """The models that are served here and that a key may use."""
-    return [name for name in sorted(table.models) if key.may_use(name, None)]
 
 
 def _model_card(name: str) -> dict[str, Any]:

@@ -10,17 +10,22 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from serve_apps.gateway.answer import JSON, Answer
+from serve_apps.gateway.answer import JSON, Sink
 from serve_apps.gateway.backends.fault import MOST_BUSY_SECONDS, Fault
 from serve_apps.gateway.backends.outgoing import Outgoing
 from serve_apps.gateway.backends.relay import Relay
-from serve_apps.gateway.dialects.error_object import OPENAI_TYPES, status_of
-from serve_apps.gateway.dialects.reading import said_fields, said_object
-from serve_apps.gateway.dialects.sse import MOST_EVENT_BYTES
-from serve_apps.gateway.errors import INVALID_REQUEST, ApiError, Failure, model_unavailable, upstream_timeout
+from serve_apps.gateway.dialects.error_object import status_of
+from serve_apps.gateway.errors import (
+    Failure,
+    FilterError,
+    model_unavailable,
+    upstream_timeout,
+)
+from serve_apps.gateway.relaying import pass_on
 from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.table import BackendSpec
 from serve_apps.gateway.taken import Taken
+from serve_apps.gateway.upstream_error import of_provider
 from serve_apps.gateway.wire import Headers, Origin, Wire, Wires, locate
 
 SSE = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -44,7 +49,7 @@ async def attempt(
     wires: Wires,
     spec: BackendSpec,
     out: Outgoing,
-    answer: Answer,
+    answer: Sink,
     taken: Taken,
     headers: Headers,
     timeout_s: float,
@@ -82,7 +87,7 @@ async def attempt(
         else:
             body = _whole(spec, out, await wire.rest(), taken)
             await answer.whole(200, body, [JSON, *headers])
-    except ApiError as refused:  # by a filter: no other backend is asked instead
+    except FilterError as refused:
         raise Failed(Fault(Failure.FAILED, refused, refused=True, delivered=answer.started)) from None
     except TimeoutError:
         raise Failed(Fault(Failure.SILENT, upstream_timeout(spec.name), delivered=answer.started)) from None
@@ -108,47 +113,20 @@ async def _connected(
 
 
 async def _relayed(
-    spec: BackendSpec, wire: Wire, relay: Relay, answer: Answer, headers: Headers, first_until: float
+    spec: BackendSpec, wire: Wire, relay: Relay, answer: Sink, headers: Headers, first_until: float
 ) -> None:
-    """What comes before the first real content waits for it: until then another backend may answer instead. Pings and
-    comments before it are no content, however many: it comes before `first_until` on the loop's clock, or is late.
-    """
-    held, trouble, failure = b"", "its stream has no end", Failure.BROKEN
-    begun, readable = False, True
-    try:
-        async with asyncio.timeout_at(first_until) as first:
-            while chunk := await wire.chunk():
-                held += relay.feed(chunk)
-                if held and relay.began:
-                    if not begun:
-                        begun = True
-                        first.reschedule(None)
-                        await answer.start(200, [SSE, *headers])
-                    ready, held = held, b""
-                    await answer.part(ready)
-                elif len(held) > MOST_EVENT_BYTES:
-                    raise ValueError("too much before its first content")
-    except TimeoutError:
-        failure = Failure.SILENT
-    except ConnectionError as error:
-        trouble = f"it broke off: {error}"
-    except ValueError as error:
-        trouble, readable = f"it cannot be read: {error}", False
-    last = held + relay.finish()
-    if relay.whole or answer.started:
-        if not begun:
-            await answer.start(200, [SSE, *headers])
-        try:
-            await answer.part(last, last=True)
-        except ValueError as error:
-            raise Failed(Fault(Failure.BROKEN, STREAM_CUT, delivered=True)) from error
-    if relay.whole and readable:
+    trouble = await pass_on(wire, relay, answer, [SSE, *headers], first_until)
+    if relay.whole and not isinstance(trouble, ValueError):
         return
     if relay.told is not None:
         raise Failed(_fault_of(spec, *relay.told, delivered=answer.started))
-    if failure is Failure.SILENT and not answer.started:
-        raise Failed(Fault(failure, upstream_timeout(spec.name)))
-    told_client = STREAM_CUT if answer.started else model_unavailable(spec.name, trouble)
+    failure = Failure.SILENT if isinstance(trouble, TimeoutError) else Failure.BROKEN
+    if answer.started:
+        told_client = STREAM_CUT
+    elif failure is Failure.SILENT:
+        told_client = upstream_timeout(spec.name)
+    else:
+        told_client = model_unavailable(spec.name, f"its stream broke off: {trouble or 'it has no end'}")
     raise Failed(Fault(failure, told_client, delivered=answer.started))
 
 
@@ -176,7 +154,7 @@ def _fault_of(
     spec: BackendSpec, status: int, body: bytes, retry_after_s: float | None = None, *, delivered: bool = False
 ) -> Fault:
     """What an error of the backend's means, which has the `status` or stands for it."""
-    error = _error_of(spec, status, body)
+    error = of_provider(spec.name, status, body)
     if retry_after_s is not None and error.status in (429, 503):
         error.headers = ((b"retry-after", b"%d" % math.ceil(min(retry_after_s, MOST_BUSY_SECONDS))),)
     refused = any(word in error.code for word in POLICY)
@@ -198,25 +176,6 @@ def seconds_of(retry_after: bytes | None) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(retry_after.decode("latin-1")).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
-
-
-def _error_of(spec: BackendSpec, status: int, body: bytes) -> ApiError:
-    """What the client is told: a refusal of its request in the provider's words, else that the backend failed."""
-    if not 400 <= status < 500 or status in (401, 402, 403, 404):
-        return model_unavailable(spec.name, f"it answered {status}")
-    kind = OPENAI_TYPES.get(status, INVALID_REQUEST)
-    try:
-        error = said_fields(said_object(body).get("error"))
-    except ValueError:  # a proxy's page
-        error = {}
-    message, code, param = error.get("message"), error.get("code") or error.get("type"), error.get("param")
-    return ApiError(
-        status,
-        code if isinstance(code, str) else ("rate_limit_exceeded" if status == 429 else "invalid_request"),
-        message if isinstance(message, str) else f"The backend {spec.name} answered {status} without saying why.",
-        kind=kind,
-        param=param if isinstance(param, str) else None,
-    )
 
 
 def _failed(

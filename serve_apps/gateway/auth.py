@@ -1,7 +1,7 @@
 """Who is asking, and what with the key may be asked for. Pure."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from starlette.types import Scope
 
@@ -37,6 +37,11 @@ def authorize(key: Key, model: str, route: str | None) -> None:
         if route is None or not key.takes(model):
             raise model_not_allowed(key.name, model)
         raise route_not_allowed(key.name, route)
+
+
+def usable(models: Iterable[str], key: Key) -> list[str]:
+    """Those of the `models` that are served here for which `key` may be used."""
+    return [name for name in sorted(models) if key.may_use(name, None)]
 
 
 def _good(secret: bytes, keys: Mapping[str, Key], now: float) -> Key:

@@ -12,7 +12,7 @@ from starlette.types import Scope
 from control.price import FREE, Price, cost
 from serve_apps.gateway.accounts.bank import Reservation
 from serve_apps.gateway.accounts.bound import Bound
-from serve_apps.gateway.answer import Answer
+from serve_apps.gateway.answer import Answer, Sink
 from serve_apps.gateway.body import Request
 from serve_apps.gateway.dialects.usage import Usage
 from serve_apps.gateway.keys import Key
@@ -26,18 +26,19 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Call:
-    """`asked` is what the client sent. `request` is what becomes of it on the way, `bound` the most that it may take.
-    `route` is None for a model that is served here. `backend` is who answered, `price` what that costs, `attempts` what
-    was tried or passed over before. `to_backend` changes the headers of what is sent; where it has a `span`, they have
-    the `trace`, too. A `hit` is exact or semantic, and `saved` so many nano-dollars; it is empty for what was not found
-    in the cache. Backends in `barred` are not asked, for the reasons given. What `continued` a stream that broke off is
-    charged by itself.
+    """`asked` is what the client sent, `client` the answer that it gets. `request` and `answer` are what becomes of
+    these on the way, `bound` the most that it may take. `route` is None for a model that is served here. `backend` is
+    who answered, `price` what that costs, `attempts` what was tried or passed over before. `to_backend` changes the
+    headers of what is sent; where it has a `span`, they have the `trace`, too. A `hit` is exact or semantic, and
+    `saved` so many nano-dollars; it is empty for what was not found in the cache. Backends in `barred` are not asked,
+    for the reasons given. What `continued` a stream that broke off is charged by itself.
     """
 
     asked: Request
     request: Request
     scope: Scope
-    answer: Answer
+    client: Answer
+    answer: Sink
     table: Table
     key: Key
     route: Route | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serve_apps.gateway.answer import Answer, InFront
+from serve_apps.gateway.answer import InFront, Sink
 from serve_apps.gateway.backends.continuation import Joined
 from serve_apps.gateway.wire import Headers
 
@@ -12,7 +12,7 @@ class ContinuedAnswer(InFront):
     `give_up`.
     """
 
-    def __init__(self, inner: Answer) -> None:
+    def __init__(self, inner: Sink) -> None:
         self.joined = Joined()
         super().__init__(inner)
 

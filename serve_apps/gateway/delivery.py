@@ -32,6 +32,7 @@ class Delivery:
         self._mirror = mirror
         self._hold = hold
         self._total_s = total_s
+        self.wake = hold.wake
 
     async def deliver(self, call: Call, left_s: float | None = None, headers: Headers | None = None) -> None:
         """With `headers` on a good answer, and within `left_s` seconds, where no more are left of what a request may

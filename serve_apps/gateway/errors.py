@@ -10,8 +10,6 @@ INVALID_REQUEST = "invalid_request_error"
 AUTHENTICATION = "authentication_error"
 PERMISSION = "permission_error"
 SERVER = "server_error"
-BAD_GATEWAY = 502
-"""What HAProxy says of a replica that dies before it has answered."""
 NOT_FOUND = 404
 LONGEST_NAME = 128
 """Characters of a name that are looked at and repeated."""
@@ -55,6 +53,10 @@ class ApiError(Exception):
     def body(self) -> bytes:
         error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
         return json.dumps({"error": error}).encode()
+
+
+class FilterError(ApiError):
+    """A filter of the route refused the request or its answer, or failed: whoever else is asked, it stays so."""
 
 
 def invalid_json(reason: str) -> ApiError:
@@ -137,26 +139,6 @@ def upstream_timeout(model: str) -> ApiError:
 
 def internal_error() -> ApiError:
     return ApiError(500, "internal_error", "The gateway failed to handle this request.", kind=SERVER)
-
-
-def from_upstream(model: str, status: int, body: bytes) -> ApiError:
-    """What the client is told of an upstream answer that is not a success.
-
-    An engine's own 4xx about the request is the client's to read and keeps its status. A failing engine, a refused
-    internal key, an engine that does not know the model (another one listens where the model's was), and an answer that
-    is no OpenAI error (HAProxy's pages: no replica, no such route) are ours to answer for: the model is unavailable.
-    """
-    failure = Failure.BROKEN if status == BAD_GATEWAY else Failure.FAILED
-    if status >= 500 or status in (401, 403, NOT_FOUND):
-        return model_unavailable(model, f"its server answered {status}", failure)
-    try:
-        told = json.loads(body)["error"]
-        message, code, param = str(told["message"]), told.get("code"), told.get("param")
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return model_unavailable(model, f"its server answered {status}", failure)
-    # vLLM repeats the HTTP status as an integer; clients switch on strings.
-    named = code if isinstance(code, str) else "invalid_request"
-    return ApiError(status, named, message, param=param if isinstance(param, str) else None)
 
 
 def short_name(name: str) -> str:

@@ -5,15 +5,17 @@ from time import monotonic
 
 from starlette.types import Scope
 
-from serve_apps.gateway.answer import Answer
+from serve_apps.gateway.answer import Sink
+from serve_apps.gateway.backends.relay import ChatRelay
 from serve_apps.gateway.body import Request
-from serve_apps.gateway.errors import ApiError, Failure, from_upstream, model_unavailable, upstream_timeout
+from serve_apps.gateway.errors import ApiError, Failure, FilterError, model_unavailable, upstream_timeout
 from serve_apps.gateway.figures import Figures, Meter, Outcome
 from serve_apps.gateway.proxy import Upstream, read_answer, returned_headers
+from serve_apps.gateway.relaying import pass_on
 from serve_apps.gateway.replicas import Visit
 from serve_apps.gateway.routes import Routes
-from serve_apps.gateway.stream import EventRelay
 from serve_apps.gateway.taken import Taken
+from serve_apps.gateway.upstream_error import of_engine
 from serve_apps.gateway.wire import Headers, Wire
 
 EVENT_STREAM = b"text/event-stream"
@@ -25,7 +27,7 @@ class Exchange:
         self._routes = routes
         self._figures = figures
 
-    async def answer(self, visit: Visit, request: Request, scope: Scope, answer: Answer, taken: Taken) -> None:
+    async def answer(self, visit: Visit, request: Request, scope: Scope, answer: Sink, taken: Taken) -> None:
         """Passes the answer of the visited replica on to `answer`; `taken` counts what it took.
 
         Raises ApiError while nothing was passed on yet; afterwards a stream that fails ends in an error event.
@@ -59,7 +61,8 @@ class Exchange:
             outcome = Outcome.FAILED
             raise model_unavailable(request.model, "its server does not answer", Failure.SILENT) from None
         except ApiError as error:
-            outcome = Outcome.FAILED if error.status >= 500 else Outcome.UNJUDGED
+            theirs = error.status >= 500 and not isinstance(error, FilterError)
+            outcome = Outcome.FAILED if theirs else Outcome.UNJUDGED
             error.headers += tuple(told)
             if error.failure is Failure.UNREACHED:
                 self._routes.unreached(visit.server, monotonic())
@@ -79,43 +82,40 @@ class Exchange:
             raise model_unavailable(request.model, "its answer cannot be read", Failure.FAILED) from None
 
     async def _relay(
-        self, wire: Wire, answer: Answer, headers: Headers, meter: Meter, visit: Visit, shown: bool, taken: Taken
+        self, wire: Wire, answer: Sink, headers: Headers, meter: Meter, visit: Visit, shown: bool, taken: Taken
     ) -> Outcome:
-        """The head goes out with the first event: until then another replica may still answer instead."""
-        relay = EventRelay()
-        begun = False
-        broken: Exception | None = None
-        try:
-            while chunk := await wire.chunk():
-                if ready := taken.lines(relay.feed(chunk), shown):
-                    meter.chunk()
-                    if not begun:
-                        begun = True
-                        visit.began()
-                        await answer.start(200, headers)
-                    await answer.part(ready)
-        except (ConnectionError, TimeoutError, ValueError) as error:
-            broken = error
-        last = taken.lines(relay.finish(), shown)
-        if not begun:
-            if not relay.whole:
-                raise _never_began(relay, visit.model, broken)
-            visit.began()
-            await answer.start(200, headers)
-        try:
-            await answer.part(last, last=True)
-        except ValueError as error:
-            broken = error  # of which the client has an event
-        if relay.whole and not isinstance(broken, ValueError):
+        relay = _EngineRelay(taken, meter, visit, shown)
+        trouble = await pass_on(wire, relay, answer, headers, first_until=None)
+        if not answer.started:
+            raise _never_began(relay, visit.model, trouble)
+        if relay.whole and not isinstance(trouble, ValueError):
             return Outcome.WHOLE
         self._figures.streams_cut += 1
         taken.cut = True
         return Outcome.FAILED
 
 
-def _never_began(relay: EventRelay, model: str, broken: Exception | None) -> ApiError:
-    if isinstance(broken, TimeoutError):
+class _EngineRelay(ChatRelay):
+    """Takes the times of a stream. Once that began, its request is not taken back any more."""
+
+    def __init__(self, taken: Taken, meter: Meter, visit: Visit, shown: bool) -> None:
+        super().__init__(taken, shown=shown)
+        self._meter, self._visit = meter, visit
+
+    def feed(self, chunk: bytes) -> bytes:
+        told = super().feed(chunk)
+        if told:
+            self._meter.chunk()
+        if self.began:
+            self._visit.began()
+        return told
+
+
+def _never_began(relay: ChatRelay, model: str, trouble: Exception | None) -> ApiError:
+    if isinstance(trouble, TimeoutError):
         return upstream_timeout(model)
-    if (told := relay.told()) is not None:
-        return from_upstream(model, *told)
+    if relay.told is not None:
+        return of_engine(model, *relay.told)
+    if isinstance(trouble, ValueError):
+        return model_unavailable(model, "its answer cannot be read", Failure.FAILED)
     return model_unavailable(model, "its server stopped before its answer began", Failure.BROKEN)

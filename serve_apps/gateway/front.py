@@ -49,7 +49,7 @@ class Front:
             return await self._delivery.deliver(call, route)
         filters = build_filters(route.filters, self._secret_of)
         key = call.key
-        context = Context(key.name, key.organization, route.name, call.request.model, call.answer.request_id)
+        context = Context(key.name, key.organization, route.name, call.request.model, call.client.request_id)
         call.request = filters.on_request(call.request, context)
         bound = bound_of(call.request)
         if bound.prompt > call.bound.prompt or bound.completion > call.bound.completion:
@@ -64,16 +64,11 @@ class Front:
         if ask is not None:
             call.request = as_chat(call.request)  # kept and told again as one, whichever API it was asked in
         head = partial(filters.to_client, context=context)
-        client = call.answer
-        call.answer = answer = RouteAnswer(client, head, partial(filters.answering, context), keeps=ask is not None)
-        try:
-            if ask is None:
-                await self._asked(call, route)
-            else:
-                await self._cached(call, route, answer, ask)
-        finally:
-            call.answer = client
-        return None
+        looking = partial(filters.answering, context)
+        call.answer = answer = RouteAnswer(call.answer, head, looking, keeps=ask is not None)
+        if ask is None:
+            return await self._asked(call, route)
+        return await self._cached(call, route, answer, ask)
 
     async def _cached(self, call: Call, route: Route, answer: RouteAnswer, ask: Ask) -> None:
         if (found := await self._cache.find(ask)) is not None:
@@ -91,9 +86,8 @@ class Front:
         if not route.continuation or not may_continue(chat):
             return await self._delivery.deliver(call, route)
         call.request = chat  # a chat is what can be continued, whichever API it was asked in
-        client, barred = call.answer, passed_over(route, {})
-        call.answer = answer = ContinuedAnswer(client)
-        part = call
+        call.answer = answer = ContinuedAnswer(call.answer)
+        part, barred = call, passed_over(route, {})
         await self._delivery.deliver(call, route)
         while answer.joined.broken and answer.joined.plain and len(call.continued) < MOST:
             barred = passed_over(route, {**barred, part.backend: "its answer broke off"})

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from serve_apps.gateway.errors import model_unavailable
-from serve_apps.gateway.table import Table, TableHolder
+from serve_apps.gateway.table import Table
+from serve_apps.gateway.table_holder import TableHolder
 
 MOST_HELD = 1000
 """Of all models together. A held request is its body and a task, so that this is memory, not time."""
@@ -17,7 +18,7 @@ ASK_SECONDS = 1.0
 
 
 class Hold:
-    """`ask` says that somebody waits for a served name. It may block: it runs in a thread."""
+    """`ask` says that a served name is wanted. It may block: it runs in a thread."""
 
     def __init__(self, holder: TableHolder, ask: Callable[[str], None]) -> None:
         self._holder = holder
@@ -34,8 +35,7 @@ class Hold:
             raise model_unavailable(name, "it is asleep, and too many requests wait already")
         self._held[name] += 1
         try:
-            if name not in self._asking:
-                self._asking[name] = asyncio.create_task(self._keep_asking(name))
+            self.wake(name)
             async with asyncio.timeout(wakes_s):
                 while (table := self._holder.table) is None or _asleep(table, name):
                     await self._holder.changed()
@@ -45,12 +45,19 @@ class Hold:
         finally:
             self._held[name] -= 1
 
+    def wake(self, name: str) -> None:
+        """The model called `name` is wanted. Whoever says so does not wait for it."""
+        if name not in self._asking:
+            self._asking[name] = asyncio.create_task(self._keep_asking(name))
+
     async def _keep_asking(self, name: str) -> None:
-        """Asks for as long as somebody waits: the store may be away, and who reads the wish may be, too."""
-        while self._held[name]:
+        """Once, and for as long as somebody waits: the store may be away, and who reads the wish may be, too."""
+        while True:
             with contextlib.suppress(Exception):  # the wish is made again at the next turn
                 await asyncio.to_thread(self._ask, name)
             await asyncio.sleep(ASK_SECONDS)
+            if not self._held[name]:
+                break
         del self._asking[name], self._held[name]
 
 

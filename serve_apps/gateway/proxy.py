@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from starlette.types import Scope
 
 from serve_apps.gateway.body import Request
-from serve_apps.gateway.errors import Failure, from_upstream, model_unavailable, upstream_timeout
+from serve_apps.gateway.errors import Failure, model_unavailable, upstream_timeout
 from serve_apps.gateway.replicas import Visit
+from serve_apps.gateway.upstream_error import of_engine
 from serve_apps.gateway.wire import Headers, Wire, Wires, locate
 
 HOP_BY_HOP = frozenset(
@@ -89,7 +90,7 @@ class Upstream:
         try:
             await wire.ask(b"".join(lines), times.silence_s, until)
             if wire.status != 200:
-                raise from_upstream(request.model, wire.status, await wire.rest())
+                raise of_engine(request.model, wire.status, await wire.rest())
         except TimeoutError:
             wire.close()
             raise upstream_timeout(request.model) from None

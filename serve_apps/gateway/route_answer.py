@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from serve_apps.gateway.answer import Answer, InFront
+from serve_apps.gateway.answer import InFront, Sink
 from serve_apps.gateway.cache.collect import Collector
 from serve_apps.gateway.dialects.reading import Json
 from serve_apps.gateway.filters.answers import AnswerFilter
@@ -23,7 +23,7 @@ class RouteAnswer(InFront):
     """
 
     def __init__(
-        self, inner: Answer, head: Callable[[Headers], Headers], looking: Callable[[], AnswerFilter | None], keeps: bool
+        self, inner: Sink, head: Callable[[Headers], Headers], looking: Callable[[], AnswerFilter | None], keeps: bool
     ) -> None:
         super().__init__(inner)
         self._change = head

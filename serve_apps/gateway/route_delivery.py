@@ -29,7 +29,7 @@ from serve_apps.gateway.backends.outgoing import Outgoing, outgoing
 from serve_apps.gateway.body import Request
 from serve_apps.gateway.call import Call
 from serve_apps.gateway.delivery import GRACE_SECONDS, Delivery
-from serve_apps.gateway.errors import NOT_FOUND, ApiError, Failure, model_unavailable
+from serve_apps.gateway.errors import NOT_FOUND, ApiError, Failure, FilterError, model_unavailable
 from serve_apps.gateway.pool import Full, Pool
 from serve_apps.gateway.probes import Probes, Probing
 from serve_apps.gateway.secret import Secrets
@@ -99,20 +99,17 @@ class RouteDelivery:
             # Weight, price and limits are the route's business, not the backend's: it is one whatever they are.
             place = spec.place
             backend = backends.get(place) or self._backends.get(place) or Backend(spec.name, spec.provider, spec.model)
-            backend.triggers = route.triggers
             backends[place] = backend
             taking.append((backend, spec.weight))
         specs = {backend: spec for (backend, _), spec in zip(taking, route.backends, strict=True)}
-        return Way(Chooser(taking, route.chain), specs)
+        return Way(Chooser(taking, route.chain, route.triggers), specs)
 
     def standings(self) -> Iterator[Standing]:
         """How each backend of each route is now."""
         now = monotonic()
         for key, way in self._ways.items():
-            for backend, spec in way.specs.items():
-                closed = backend.closed(now)
-                why = closed.why if closed else backend.sick(now)
-                yield Standing(self._routes[key].name, spec.name, backend.health.state.name.lower(), why)
+            for backend, reason in way.chooser.left(now):
+                yield Standing(self._routes[key].name, backend.name, backend.health.state.name.lower(), reason)
 
     async def deliver(self, call: Call, route: Route) -> None:
         """Raises ApiError, of all that was tried what tells the client most, while nothing was passed on."""
@@ -124,10 +121,18 @@ class RouteDelivery:
         if call.barred:
             reasons = {backend: call.barred.get(spec.name) for backend, spec in specs.items()}
             barred = {**barred, **{backend: Closed(reason, math.inf) for backend, reason in reasons.items() if reason}}
-        choice = way.chooser.choose(began, barred)
+        asleep = [
+            backend
+            for backend, spec in specs.items()
+            if not spec.url and (model := call.table.models.get(spec.model)) and model.asleep
+        ]
+        choice = way.chooser.choose(began, barred, asleep)
         order, here = list(choice.order), 0
         if choice.words:
             attempts.append(choice.words)
+        if choice.woken:
+            attempts.append(f"{choice.woken.name}: asleep, and woken")
+            self._here.wake(choice.woken.model)
         limits, left_s = Limits(route.retries, self._total_s), self._total_s - (began - call.began)
         faults: list[Fault] = []
         unsaid: list[ApiError] = []
@@ -252,10 +257,12 @@ class RouteDelivery:
             await self._here.deliver(replace(call, request=request, scope=scope), left_s, headers)
             if call.taken.cut:
                 raise Failed(Fault(Failure.BROKEN, STREAM_CUT, delivered=True))
+        except FilterError as error:
+            raise Failed(Fault(Failure.FAILED, error, refused=True, delivered=call.answer.started)) from None
         except ApiError as error:
             told = error if error.status != NOT_FOUND else model_unavailable(request.model, "it is not served here")
-            failure, delivered, refused = error.failure or Failure.FAILED, call.answer.started, call.taken.came
-            raise Failed(Fault(failure, told, error.status, refused=refused, delivered=delivered)) from None
+            failure = error.failure or Failure.FAILED
+            raise Failed(Fault(failure, told, error.status, delivered=call.answer.started)) from None
 
 
 def _answered_by(spec: BackendSpec, attempts: list[str]) -> Headers:

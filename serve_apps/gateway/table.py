@@ -1,15 +1,9 @@
-"""The gateway's table: what the control plane wants of it, and the last good copy of that.
-
-The control plane publishes; `TableHolder` re-reads. A failed or malformed read changes nothing (static
-stability): requests go on with the last table. A crash leaves nothing behind; a new process reads again.
-"""
+"""The gateway's table: what the control plane wants of it. Pure."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
@@ -248,36 +242,3 @@ def _arm(told: dict[str, Any], weight: float) -> Arm:
         Replica(str(replica.get("app", "")), replica["url"].rstrip("/")) for replica in told.get("replicas", (told,))
     )
     return Arm(str(told["version"]), float(weight), replicas, str(told.get("name", "")))
-
-
-class TableHolder:
-    """Holds the newest good table, as of the last `refresh`.
-
-    `read` may block (a file, a database, an actor call): it runs in a thread. It returns None
-    where nothing was published yet. A table of an older version than the one held is stale and not taken.
-    """
-
-    def __init__(self, read: Callable[[], bytes | None]) -> None:
-        self.table: Table | None = None
-        self._read = read
-        self._raw: bytes | None = None
-        self._changed = asyncio.Event()
-
-    async def refresh(self) -> bool:
-        """Reads once, and says whether it could. Never raises: whatever goes wrong, the last good table stays."""
-        try:
-            raw = await asyncio.to_thread(self._read)
-            if raw is None or raw == self._raw:
-                return True
-            table = parse_table(raw)
-        except Exception:  # the reader is given to us: any failure of it must leave the data path alone
-            return False
-        if self.table is None or table.version >= self.table.version:
-            self.table, self._raw = table, raw
-            self._changed.set()
-            self._changed = asyncio.Event()
-        return True
-
-    async def changed(self) -> None:
-        """Returns as soon as there is another table than now."""
-        await self._changed.wait()

@@ -29,11 +29,6 @@ class Taken:
     answered: int = 0
     cut: bool = False
 
-    @property
-    def came(self) -> bool:
-        """Whether anything of an answer did that counts."""
-        return bool(self.usage or self.events or self.answered)
-
     def clear(self) -> None:
         """An attempt failed of which nothing was delivered."""
         self.usage, self.partial, self.events, self.answered = None, False, 0, 0

@@ -59,9 +59,9 @@ def test_a_model_without_a_listed_price_is_fine_where_nothing_counts_cost_or_the
 
 
 def test_a_route_that_another_document_has_is_refused_whether_stored_or_in_the_same_file() -> None:
-    other = broken(GATEWAY, "name: front", "name: back")
+    other = broken(broken(GATEWAY, "name: front", "name: back"), "name: chat", "name: talk")
     message = (
-        "f.yaml:6: gateway.routes[chat].match.path: '/v1/chat/completions' is matched by route 'chat' of gateway "
+        "f.yaml:6: gateway.routes[chat].match.path: '/v1/chat/completions' is matched by route 'talk' of gateway "
         "'back'; expected every path and model once over all gateway documents"
     )
     assert said(GATEWAY, stored(other)) == [message]
@@ -69,10 +69,21 @@ def test_a_route_that_another_document_has_is_refused_whether_stored_or_in_the_s
     assert said(GATEWAY, stored(GATEWAY)) == [], "it takes its own place"
 
 
+def test_a_route_s_name_that_another_document_has_is_refused_whether_stored_or_in_the_same_file() -> None:
+    other = broken(broken(GATEWAY, "name: front", "name: back"), "/v1/chat/completions", "/v1/embeddings")
+    message = (
+        "f.yaml:4: gateway.routes[chat].name: gateway 'back' has a route 'chat'; expected every route's name once over "
+        "all gateway documents"
+    )
+    assert said(GATEWAY, stored(other)) == [message]
+    assert said(GATEWAY + "---\n" + other)[0] == message
+    assert said(GATEWAY, stored(broken(other, "name: chat", "name: embed"))) == []
+
+
 def test_documents_may_share_a_path_for_different_models() -> None:
     path = "        path: /v1/chat/completions\n"
     mine, theirs = (broken(GATEWAY, path, f"{path}        model: {model}\n") for model in ("gpt-4o", "gpt-5"))
-    theirs = broken(theirs, "name: front", "name: back")
+    theirs = broken(broken(theirs, "name: front", "name: back"), "name: chat", "name: talk")
     assert said(mine, stored(theirs)) == []
     assert said(GATEWAY, stored(theirs)) == []
     (problem,) = said(mine, stored(broken(theirs, "model: gpt-5", "model: gpt-4o")))

@@ -60,7 +60,7 @@ class Teller:
             raise refusal(short, call.key) from None
         finally:
             now = time.monotonic()
-            call.answer.always = rate_headers([(one, self._bank.purse(one, now)) for one in charges], now)
+            call.client.always = rate_headers([(one, self._bank.purse(one, now)) for one in charges], now)
 
     def barred(self, call: Call, specs: Mapping[Backend, BackendSpec]) -> Mapping[Backend, Closed]:
         """The backends of which it is known that there is not enough for the request, and why."""

@@ -6,11 +6,13 @@ Kept in memory: how far each backend is behind its share of the route. A crash f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from control.specs.trigger import Trigger
 from serve_apps.gateway.backends.backend import Backend
 from serve_apps.gateway.backends.health import Closed
+from serve_apps.gateway.backends.watch import Watch
 from serve_apps.gateway.turns import Turns
 
 NOBODY: Mapping[Backend, Closed] = {}
@@ -18,11 +20,12 @@ NOBODY: Mapping[Backend, Closed] = {}
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """A backend on one route. `share` is its weight of a sum of 1, `lag` by how many requests it is behind; it
-    `follows` where another one fails.
+    """A backend on one route. `watch` says what the route's triggers make of it; `share` is its weight of a sum of 1,
+    `lag` by how many requests it is behind; it `follows` where another one fails.
     """
 
     backend: Backend
+    watch: Watch
     share: float
     follows: bool
     lag: float = 0.0
@@ -43,12 +46,14 @@ class Remark:
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The backends to try, the first one first; where none may be tried, `until` is the moment from which one may, in
-    seconds, inf where that is not known. `remarks` are of those that are not well, in the order of fallback.
+    seconds, inf where that is not known. `remarks` are of those that are not well, in the order of fallback. `woken`
+    is one whose turn it was and that sleeps: it is to be woken, and answers the next requests.
     """
 
     order: tuple[Backend, ...]
     remarks: tuple[Remark, ...]
     until: float
+    woken: Backend | None = None
 
     @property
     def words(self) -> str:
@@ -59,16 +64,18 @@ class Choice:
 class Chooser:
     """One route's. `backends` are its backends with their weights, of which one at least is above 0; `chain` are the
     providers to fall back to, in order; empty where nothing is said, and then all follow, the largest weight first.
-    Who has no weight is only fallen back to, who is not in the chain never.
+    Who has no weight is only fallen back to, who is not in the chain never. `triggers` say when one is left.
 
     First tries are split by weight. What comes after, because the first one failed, is not counted against the shares:
     a backend that helps out for another one keeps its own requests.
     """
 
-    def __init__(self, backends: Sequence[tuple[Backend, float]], chain: Sequence[str] = ()) -> None:
+    def __init__(
+        self, backends: Sequence[tuple[Backend, float]], chain: Sequence[str] = (), triggers: Sequence[Trigger] = ()
+    ) -> None:
         total = sum(weight for _, weight in backends)
         places = [
-            Place(backend, weight / total, follows)
+            Place(backend, Watch(backend, triggers), weight / total, follows)
             for backend, weight in backends
             if (follows := not chain or backend.provider in chain) or weight > 0
         ]
@@ -86,14 +93,26 @@ class Chooser:
         return [place.backend for place in self._places]
 
     def go_on(self, before: Chooser) -> None:
-        """Takes over the turns of the last configuration's, where the backends and their shares are the same."""
+        """Takes over how the last configuration's triggers stand, and where the backends and their shares are the same
+        its turns.
+        """
+        watches = {one.backend: one.watch for one in before._places}
+        for place in self._places:
+            if (watch := watches.get(place.backend)) is not None:
+                place.watch.go_on(watch)
         if [(one.backend, one.share) for one in self._places] == [(one.backend, one.share) for one in before._places]:
             for mine, theirs in zip(self._places, before._places, strict=True):
                 mine.lag = theirs.lag
 
-    def choose(self, now: float, barred: Mapping[Backend, Closed] = NOBODY) -> Choice:
+    def left(self, now: float) -> Iterator[tuple[Backend, str]]:
+        """Each of `backends` with why it is not asked at `now` while another one is well, empty where it is."""
+        for place in self._places:
+            closed = place.backend.closed(now)
+            yield place.backend, closed.why if closed else place.watch.sick(now)
+
+    def choose(self, now: float, barred: Mapping[Backend, Closed] = NOBODY, asleep: Collection[Backend] = ()) -> Choice:
         """For one request at `now`, in seconds. `barred` are backends that must not be asked for a reason from outside,
-        as an exhausted budget.
+        as an exhausted budget. Those `asleep` would keep it waiting: others that are well are asked before them.
 
         Where the triggers keep requests from all that may be asked, these are asked all the same, the best one first.
         """
@@ -107,22 +126,27 @@ class Chooser:
             if closed is not None:
                 notes.append((place, closed.why))
                 until = min(until, closed.until)
-            elif why := backend.sick(now):
+            elif why := place.watch.sick(now):
                 notes.append((place, why))
                 sick.append(place)
             else:
                 well.append(place)
-        order = self._order(well) if well else _from_first(sorted(sick, key=lambda one: one.backend.badness))
-        remarks = tuple(Remark(place.backend, why, place.backend in order) for place, why in notes)
-        return Choice(order, remarks, until)
-
-    def _order(self, well: list[Place]) -> tuple[Backend, ...]:
+        places = well or sorted(sick, key=lambda one: one.watch.badness)
         takers = self._takers if len(well) == len(self._places) else [one for one in well if one.share > 0]
-        if not takers:
-            return _from_first(well)
-        first = self._turns.next(takers)
-        return (first.backend, *[one.backend for one in well if one.follows and one is not first])
+        first = self._turns.next(takers) if takers else next(iter(places), None)
+        order = _order(first, places, asleep) if first else ()
+        remarks = tuple(Remark(place.backend, why, place.backend in order) for place, why in notes)
+        woken = first.backend if first and first.backend is not order[0] else None
+        return Choice(order, remarks, until, woken)
 
 
-def _from_first(places: Sequence[Place]) -> tuple[Backend, ...]:
-    return tuple(one.backend for index, one in enumerate(places) if index == 0 or one.follows)
+def _order(first: Place, places: Sequence[Place], asleep: Collection[Backend]) -> tuple[Backend, ...]:
+    """`first` and who follows it. Where it sleeps, one that is awake goes before it, also one that follows nobody: it
+    takes requests of its own, as it does where the first one is not well.
+    """
+    order = [first.backend, *[one.backend for one in places if one.follows and one is not first]]
+    if not asleep:
+        return tuple(order)
+    if first.backend in asleep:
+        order = [*[one.backend for one in places if one.backend not in asleep][:1], *order]
+    return tuple(sorted(dict.fromkeys(order), key=lambda one: one in asleep))

@@ -39,8 +39,9 @@ class Fault:
 
     `error` is what the client is told if this is the last word. `status` is the backend's own HTTP status, None where
     none came. `retry_after_s` is its `Retry-After` in seconds from now. `refused`: it refused the content by its
-    policy, whatever the status. `delivered`: the client had some of the answer by then. `spent`: our account there has
-    no money left. `unasked` is why nothing was sent to it, empty where something was.
+    policy, whatever the status, or without one a filter ended it. `delivered`: the client had some of the answer by
+    then. `spent`: our account there has no money left. `unasked` is why nothing was sent to it, empty where something
+    was.
     """
 
     failure: Failure
@@ -86,4 +87,6 @@ class Fault:
     def words(self) -> str:
         if self.unasked:
             return f"not asked: {self.unasked}"
-        return self.failure.name.lower() if self.status is None else f"answered {self.status}"
+        if self.status is not None:
+            return f"answered {self.status}"
+        return "ended by a filter" if self.refused else self.failure.name.lower()

@@ -11,7 +11,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
 
 from serve_apps.gateway.cache.collect import MOST, keepable
@@ -35,23 +35,13 @@ Keep = Callable[[Ask, bytes, int], None]
 """Hands an answer and what it cost to the plane's cache. It may block and may fail: it runs in a thread."""
 
 
-@dataclass(slots=True)
-class CacheFigures:
-    """Since this replica started. `saved` in billionths of a dollar: what the answers cost that were given again."""
-
-    exact: int = 0
-    semantic: int = 0
-    misses: int = 0
-    away: int = 0
-    kept: int = 0
-    saved: int = 0
-
-
 class Cache:
-    """Before a backend is chosen `find`, and where that has nothing, after a whole answer `keep`. Neither raises."""
+    """Before a backend is chosen `find`, and where that has nothing, after a whole answer `keep`. Neither raises.
+    Without the plane's cache, as it was dead, slow or asked by too many, `away` requests went on.
+    """
 
     def __init__(self, find: Find, keep: Keep) -> None:
-        self.figures = CacheFigures()
+        self.away = 0
         self._find = find
         self._keep = keep
         self._hand: OrderedDict[bytes, tuple[Found, float]] = OrderedDict()
@@ -64,16 +54,7 @@ class Cache:
     async def find(self, ask: Ask) -> Found | None:
         if not ask.looks:
             return None
-        found = self._at_hand(ask) or await self._from_plane(ask)
-        if found is None:
-            self.figures.misses += 1
-            return None
-        if found.kind == "exact":
-            self.figures.exact += 1
-        else:
-            self.figures.semantic += 1
-        self.figures.saved += found.cost
-        return found
+        return self._at_hand(ask) or await self._from_plane(ask)
 
     def keep(self, ask: Ask, completion: Json, cost: int) -> None:
         """Of a chat, or for `/v1/completions` a completion, whole as the backend gave it; `cost` in billionths of a
@@ -81,7 +62,6 @@ class Cache:
         """
         if not keepable(completion) or len(body := json.dumps(completion).encode()) > MOST:
             return
-        self.figures.kept += 1
         self._take(ask, Found(body, "exact", 0.0, ask.policy.ttl_s, cost))
         if monotonic() >= self._away_until and len(self._keeping) < MOST_ASKING:
             task = asyncio.create_task(self._hand_on(ask, body, cost))
@@ -106,7 +86,7 @@ class Cache:
 
     async def _from_plane(self, ask: Ask) -> Found | None:
         if self._asking >= MOST_ASKING or monotonic() < self._away_until:
-            self.figures.away += 1
+            self.away += 1
             return None
         self._asking += 1
         asking = asyncio.get_running_loop().run_in_executor(self._threads, self._find, ask, WAIT_SECONDS)
@@ -116,7 +96,7 @@ class Cache:
                 found = await asyncio.shield(asking)  # the thread cannot be stopped: it is counted until it is done
         except Exception:  # whatever the plane's cache has, a request goes on without it
             self._away_until = monotonic() + AWAY_SECONDS
-            self.figures.away += 1
+            self.away += 1
             return None
         if found is not None and found.kind == "exact":
             self._take(ask, found)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from serve_apps.gateway.dialects.sse import DONE, MOST_EVENT_BYTES, Event, EventSplitter, plain_event
-from serve_apps.gateway.errors import ApiError
+from serve_apps.gateway.errors import FilterError
 from serve_apps.gateway.filters.filter import Json, Part, TextFilter
 
 Chain = Callable[[Part], Sequence[TextFilter]]
-"""New filters for one text, in the order in which it passes them. They refuse it with an ApiError."""
+"""New filters for one text, in the order in which it passes them. They refuse it with a FilterError."""
 FIELDS = {
     "reasoning_content": Part.THOUGHT,
     "reasoning": Part.THOUGHT,
@@ -33,14 +33,14 @@ class AnswerFilter:
     """
 
     def __init__(self, chain: Chain) -> None:
-        self.rejected: ApiError | None = None
+        self.rejected: FilterError | None = None
         self._chain = chain
         self._splitter = EventSplitter(MOST_EVENT_BYTES)
         self._open: dict[int, _Text] = {}
         self._head: Json = {}
 
     def whole(self, document: Json) -> Json:
-        """A changed copy. Raises ApiError 400 where it is refused, ValueError where it is no answer."""
+        """A changed copy. Raises FilterError 400 where it is refused, ValueError where it is no answer."""
         try:
             choices = [self._choice(choice) for choice in document["choices"]]
         except (AttributeError, LookupError, TypeError) as error:
@@ -63,7 +63,7 @@ class AnswerFilter:
             try:
                 for ready in self._event(event):
                     out += ready
-            except ApiError as why:
+            except FilterError as why:
                 self.rejected = why
                 out += b"data: " + self.rejected.body() + b"\n\n"
             except (AttributeError, LookupError, TypeError) as error:

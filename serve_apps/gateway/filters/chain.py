@@ -24,7 +24,7 @@ from dataclasses import replace
 
 from control.specs.filters import UNTOUCHED
 from serve_apps.gateway.body import Request
-from serve_apps.gateway.errors import SERVER, ApiError
+from serve_apps.gateway.errors import SERVER, ApiError, FilterError
 from serve_apps.gateway.filters.answers import AnswerFilter
 from serve_apps.gateway.filters.filter import Context, Filter, Json, Part, Rejected, TextFilter, Unusable
 from serve_apps.gateway.surface import SURFACES, as_chat
@@ -139,15 +139,15 @@ def _said(request: Request, document: Json) -> Request:
     return replace(request, raw=raw, document=document, prompt=prompt)
 
 
-def _refused(why: Rejected) -> ApiError:
-    return ApiError(400, why.code, why.message)
+def _refused(why: Rejected) -> FilterError:
+    return FilterError(400, why.code, why.message)
 
 
-def _unavailable(route: str, why: str) -> ApiError:
+def _unavailable(route: str, why: str) -> FilterError:
     message = f"The route '{route}' is not available now: {why}."
-    return ApiError(503, "filter_unavailable", message, kind=SERVER, headers=((b"retry-after", b"2"),))
+    return FilterError(503, "filter_unavailable", message, kind=SERVER, headers=((b"retry-after", b"2"),))
 
 
-def _failed(context: Context) -> ApiError:
+def _failed(context: Context) -> FilterError:
     log.exception("a filter of the route '%s' failed", context.route)
-    return ApiError(500, "filter_failed", f"A filter of the route '{context.route}' failed.", kind=SERVER)
+    return FilterError(500, "filter_failed", f"A filter of the route '{context.route}' failed.", kind=SERVER)

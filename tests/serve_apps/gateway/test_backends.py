@@ -116,7 +116,7 @@ async def routed(*handlers: Handler, **changes: Any) -> AsyncIterator[tuple[Worl
 
 
 async def ask(it: World, **changes: Any) -> tuple[int, dict[str, Any], dict[str, str]]:
-    async with it.client.post(CHAT, json=chat_body(model="gpt-x", **changes)) as response:
+    async with it.client.post(CHAT, json=chat_body(**{"model": "gpt-x", **changes})) as response:
         return response.status, await response.json(), {name.lower(): value for name, value in response.headers.items()}
 
 
@@ -254,6 +254,31 @@ def test_what_is_known_of_a_backend_outlives_a_change_of_its_weight_price_and_li
             await publish(it, failing, backend("local-vllm", two.url, weight=0), retries=1)
             assert "breaker open" in (await ask(it))[2]["x-biplane-attempts"]
             assert len(one.bodies) == 5
+
+    run(story())
+
+
+def test_two_routes_with_one_backend_leave_it_each_by_its_own_triggers() -> None:
+    failing = iter([refusing(500)] * 3)
+
+    async def failing_thrice(request: web.Request) -> web.StreamResponse:
+        return await next(failing, answer_json)(request)
+
+    async def story() -> None:
+        async with routed(failing_thrice, answer_json, retries=1) as (it, _):
+            assert it.published.raw is not None
+            (route,) = json.loads(it.published.raw)["routes"]
+            strict = {**route, "name": "strict", "model": "strict", "triggers": ["provider_status != healthy"]}
+            it.version += 1
+            it.publish(version=it.version, routes=[strict, route])
+            await it.read_again()
+            for _ in range(3):
+                assert (await ask(it))[0] == 200
+            answered = [(await ask(it, model=model))[2]["x-biplane-backend"] for model in ("strict", "any", "strict")]
+            assert answered == [f"{name}/{name}-model" for name in ("local-vllm", "openai", "local-vllm")]
+            found = {(one.route, one.backend): one.why for one in it.gateway._backends.standings()}
+            assert "provider_status" in found["strict", "openai/openai-model"]
+            assert found["any", "openai/openai-model"] == ""
 
     run(story())
 

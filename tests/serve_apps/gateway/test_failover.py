@@ -34,6 +34,7 @@ from tests.serve_apps.gateway.upstream import (
 
 DEAD = b'data: {"error": {"message": "EngineCore died", "code": 500}}\n\ndata: [DONE]\n\n'
 UNKNOWN_MODEL = '{"error": {"message": "The model `tiny` does not exist.", "type": "NotFoundError", "code": 404}}'
+ROLE = b'data: {"choices": [{"delta": {"role": "assistant", "content": ""}}]}\n\n'
 TOO_LONG = b'data: {"error": {"message": "too long", "code": 400}}\n\ndata: [DONE]\n\n'
 
 
@@ -228,6 +229,9 @@ def test_an_application_that_comes_back_is_used_again_within_two_seconds() -> No
         (breaks_off_before_the_first_event, True),
         (events(), True),
         (events(DEAD), True),
+        (events(ROLE, DEAD), True),
+        (events(ROLE), True),
+        (events(b"data: no chunk\n\n"), True),
     ],
 )
 def test_a_failure_before_anything_was_answered_is_made_good_by_the_other_arm(fails: Handler, stream: bool) -> None:

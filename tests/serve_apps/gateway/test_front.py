@@ -8,15 +8,28 @@ import pytest
 from aiohttp import web
 
 from serve_apps.gateway.body import RESPONSES
+from serve_apps.gateway.filters.filter import Context, Filter
 from tests.serve_apps.gateway.test_backends import ask, backend, publish, routed
+from tests.serve_apps.gateway.test_hold import publish_here
 from tests.serve_apps.gateway.test_limits import PRICE, counted, stream, used
 from tests.serve_apps.gateway.test_requests import run
-from tests.serve_apps.gateway.upstream import CHAT, KEY, MESSAGES, Engine, World, chat_body, start_events
+from tests.serve_apps.gateway.upstream import (
+    CHAT,
+    KEY,
+    MESSAGES,
+    Engine,
+    Handler,
+    World,
+    arm_of,
+    chat_body,
+    start_events,
+)
 
+HERE = "tests.serve_apps.gateway.test_front"
 MAIL = {"type": "redact", "presets": ["email"]}
 
 
-def saying(*pieces: str) -> Any:
+def saying(*pieces: str) -> Handler:
     """An engine that says so, whole or in these pieces."""
 
     async def say(request: web.Request) -> web.StreamResponse:
@@ -39,6 +52,11 @@ def saying(*pieces: str) -> Any:
 async def set_up(it: World, engine: Engine, path: str = CHAT, **changes: Any) -> None:
     told = {**backend("openai", engine.url), "price": PRICE, "tokens_per_minute": None, "cost_per_day": None}
     await publish(it, told, path=path, gateway="front", **changes)
+
+
+class FaultyHeaders(Filter):
+    def to_client(self, headers: dict[str, str], context: Context) -> dict[str, str]:
+        raise KeyError("nobody wrote this")
 
 
 def text_of(events: str) -> str:
@@ -166,5 +184,35 @@ def test_a_stream_that_filters_cannot_read_ends_in_an_error_and_not_in_nothing()
             await set_up(it, one, filters=[{**MAIL, "on": "response"}], retries=0)
             async with it.client.post(CHAT, json=chat_body(model="gpt", stream=True)) as response:
                 assert b"stream_interrupted" in await response.read()
+
+    run(story())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("served", [False, True])
+def test_a_filter_that_fails_ends_the_request_and_is_no_failure_of_the_backend_s(served: bool, streamed: bool) -> None:
+    async def say(request: web.Request) -> web.StreamResponse:
+        if not streamed:
+            return await saying("hello")(request)
+        response = await start_events(request)
+        await response.write(b": nothing yet\n\n")
+        await asyncio.sleep(0.02)
+        await response.write(b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\ndata: [DONE]\n\n')
+        return response
+
+    async def story() -> None:
+        async with routed(say, saying("hi")) as (it, (one, other)):
+            it.engine.handler = say
+            first = {**backend("local-vllm", ""), "model": "tiny"} if served else backend("openai", one.url)
+            faulty = {"type": f"{HERE}:FaultyHeaders"}
+            await publish(it, first, backend("openai", other.url, weight=0), filters=[faulty])
+            await publish_here(it, [arm_of(("a", it.engine.url))])
+            status, told, headers = await ask(it, stream=streamed)
+            assert (status, told["error"]["code"], other.bodies) == (500, "filter_failed", [])
+            assert headers["x-biplane-attempts"].endswith(" ended by a filter")
+            asked, _ = it.gateway._backends._ways[CHAT, None].specs
+            assert asked.health.failures == 0
+            if served:
+                assert (await it.figures_of("a", 1)).errors == 0
 
     run(story())

@@ -8,7 +8,8 @@ import pytest
 
 from control.engine_report import EngineReport
 from serve_apps.gateway import hold
-from tests.serve_apps.gateway.test_backends import backend, publish
+from tests.serve_apps.gateway.test_backends import ask as ask_route
+from tests.serve_apps.gateway.test_backends import backend, provider, publish
 from tests.serve_apps.gateway.test_requests import refusal, run
 from tests.serve_apps.gateway.upstream import CHAT, World, answer_events, answer_json, arm_of, chat_body, world
 
@@ -157,23 +158,45 @@ def test_the_time_that_a_request_was_held_is_not_the_applications() -> None:
     run(story())
 
 
+async def publish_here(it: World, arms: list[object]) -> None:
+    """The table that is there, with the model that is served here by these `arms`."""
+    it.version += 1
+    assert it.published.raw is not None
+    models = {"tiny": {"arms": arms, "wakes_s": 10}}
+    it.published.raw = json.dumps({**json.loads(it.published.raw), "version": it.version, "models": models}).encode()
+    await it.read_again()
+
+
 def test_a_model_that_a_route_leads_to_is_waited_for_and_woken_too() -> None:
     async def story() -> None:
         async with world(answer_json) as it:
             await publish(it, {**backend("local-vllm", ""), "model": "tiny"}, retries=0)
-            assert it.published.raw is not None
-            table = json.loads(it.published.raw)
-            for arms in ([], [arm_of(("", it.engine.url))]):
-                it.version += 1
-                told = {"version": it.version, "models": {"tiny": {"arms": arms, "wakes_s": 10}}}
-                it.published.raw = json.dumps({**table, **told}).encode()
-                await it.read_again()
-                if not arms:
-                    asking = asyncio.create_task(it.client.post(CHAT, json=chat_body(model="gpt")))
-                    while not it.published.woken:
-                        assert not asking.done()
-                        await asyncio.sleep(0.005)
+            await publish_here(it, [])
+            asking = asyncio.create_task(it.client.post(CHAT, json=chat_body(model="gpt")))
+            while not it.published.woken:
+                assert not asking.done()
+                await asyncio.sleep(0.005)
+            await publish_here(it, [arm_of(("", it.engine.url))])
             assert (await asking).status == 200
             assert it.published.woken == ["tiny"]
+
+    run(story())
+
+
+def test_while_a_route_s_model_wakes_its_other_backends_answer_and_then_it_does() -> None:
+    async def story() -> None:
+        async with world(answer_json) as it, provider(answer_json) as other:
+            here = {**backend("local-vllm", ""), "model": "tiny"}
+            await publish(it, here, backend("openai", other.url, weight=0), retries=0)
+            await publish_here(it, [])
+            answered, _, headers = await ask_route(it)
+            assert (answered, headers["x-biplane-backend"]) == (200, "openai/openai-model")
+            assert headers["x-biplane-attempts"] == "local-vllm/tiny: asleep, and woken"
+            assert (await ask_route(it))[0] == 200
+            while not it.published.woken:
+                await asyncio.sleep(0.005)
+            assert it.published.woken == ["tiny"], "a wish a second is enough"
+            await publish_here(it, [arm_of(("", it.engine.url))])
+            assert (await ask_route(it))[2]["x-biplane-backend"] == "local-vllm/tiny"
 
     run(story())

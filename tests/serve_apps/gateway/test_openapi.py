@@ -10,7 +10,8 @@ from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
-from serve_apps.gateway.app import GENERATING, HEALTH, METRICS, MODELS
+from serve_apps.gateway.app import HEALTH, METRICS, MODELS
+from serve_apps.gateway.generation import GENERATING
 from serve_apps.gateway.openapi import OPENAPI, PATH
 from tests.serve_apps.gateway.scripted import ANTHROPIC, OPENAI, scripted, well
 from tests.serve_apps.gateway.test_faults import at, gateway, publish, route

@@ -27,8 +27,8 @@ def route(
     weights: dict[str, float] = WEIGHTS, chain: Sequence[str] = CHAIN, triggers: Sequence[str] = ("error_rate > 0.05",)
 ) -> tuple[Chooser, dict[str, Backend]]:
     parsed = tuple(map(parse_trigger, triggers))
-    backends = {name: Backend(name, name, "model", parsed) for name in weights}
-    return Chooser([(backends[name], weight) for name, weight in weights.items()], chain), backends
+    backends = {name: Backend(name, name, "model") for name in weights}
+    return Chooser([(backends[name], weight) for name, weight in weights.items()], chain, parsed), backends
 
 
 def names(order: Sequence[Backend]) -> list[str]:
@@ -195,6 +195,36 @@ def test_however_often_others_are_usable_each_has_its_share_of_the_turns_that_it
             due[name] += found[int(name)] / total
         bound = 0.5 if len(found) == 2 else len(found) / 2
         assert all(abs(counted[name] - due[name]) <= bound + 1e-6 for name in backends)
+
+
+def test_a_backend_that_sleeps_is_woken_at_its_turn_and_another_one_answers_before_it() -> None:
+    chooser, backends = route()
+    asleep = {backends["openai"]}
+    choices = [chooser.choose(0.0, asleep=asleep) for _ in range(1000)]
+    assert Counter(tuple(names(choice.order)) for choice in choices) == {
+        ("anthropic", "local-vllm", "openai"): 700 + 200,
+        ("local-vllm", "anthropic", "openai"): 100,
+    }, "who helps out keeps its own turns"
+    assert [choice.woken for choice in choices].count(backends["openai"]) == 700
+    assert all(choice.words == "" for choice in choices), "it is well"
+
+
+def test_a_route_of_which_all_sleep_waits_for_the_one_whose_turn_it_is() -> None:
+    chooser, backends = route()
+    barred = {backends["local-vllm"]: BUDGET}
+    choices = [chooser.choose(0.0, barred, {backends["openai"], backends["anthropic"]}) for _ in range(90)]
+    assert Counter(choice.order[0].name for choice in choices) == {"openai": 70, "anthropic": 20}
+    assert {choice.woken for choice in choices} == {None}
+
+
+def test_for_one_that_sleeps_one_answers_that_nobody_falls_back_to_but_only_that_one() -> None:
+    chooser, backends = route({"here": 1.0, "a": 1.0, "b": 1.0}, chain=("here",))
+    choices = [chooser.choose(0.0, asleep=[backends["here"]]) for _ in range(3)]
+    assert sorted(names(choice.order) for choice in choices) == [["a", "here"], ["a", "here"], ["b", "here"]]
+    assert [choice.woken for choice in choices].count(backends["here"]) == 1
+    chooser, backends = route({"here": 0.0, "a": 1.0}, chain=("here",))
+    choice = chooser.choose(0.0, asleep=[backends["here"]])
+    assert (names(choice.order), choice.woken) == (["a", "here"], None), "whose turn never comes sleeps on"
 
 
 def test_no_order_names_a_backend_twice_whatever_is_closed_or_sick() -> None:

@@ -1,0 +1,151 @@
+"""Requests for models, each from its place among those worked on to its end: read, answered, charged, recorded.
+
+Stores nothing: a crash costs the requests in flight.
+"""
+
+import asyncio
+from time import monotonic
+
+from starlette.types import Receive, Scope
+
+from serve_apps.gateway import errors
+from serve_apps.gateway.accounts.bound import bound_of
+from serve_apps.gateway.accounts.teller import Teller
+from serve_apps.gateway.admission import Admission
+from serve_apps.gateway.answer import Answer
+from serve_apps.gateway.auth import authorize, usable
+from serve_apps.gateway.body import CHAT, COMPLETIONS, EMBEDDINGS, Request, declared_bytes, parse_request, read_body
+from serve_apps.gateway.call import Call
+from serve_apps.gateway.delivery import Delivery
+from serve_apps.gateway.front import Front
+from serve_apps.gateway.inbox import Inbox
+from serve_apps.gateway.keys import Key
+from serve_apps.gateway.pool import Pool
+from serve_apps.gateway.record import Unread
+from serve_apps.gateway.recorder import Recorder
+from serve_apps.gateway.route_delivery import RouteDelivery
+from serve_apps.gateway.surface import SURFACES, as_chat
+from serve_apps.gateway.table import Table
+from serve_apps.gateway.table_holder import TableHolder
+
+MOST_AT_ONCE = 2048
+"""Requests that a replica works on, of which hold.MOST_HELD may wait for models that sleep."""
+MOST_BODY_BYTES = 1 << 28
+"""Of all of these together."""
+MOST_WAITING = 1024
+"""Requests that wait for that, each with no more of its body than inbox.MOST_AHEAD and what the server holds."""
+PATIENCE_SECONDS = 5.0
+"""How long one waits: longer than a burst lasts, and shorter than clients do."""
+GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, *SURFACES})
+"""The paths of such requests."""
+
+
+class Generation:
+    """`here` answers for the models that are served here, `front` for those of `routes`. A client may take `body_s`
+    seconds to send its request.
+    """
+
+    def __init__(
+        self,
+        holder: TableHolder,
+        routes: RouteDelivery,
+        front: Front,
+        here: Delivery,
+        teller: Teller,
+        recorder: Recorder,
+        body_s: float,
+    ) -> None:
+        self._holder = holder
+        self._routes = routes
+        self._front = front
+        self._here = here
+        self._teller = teller
+        self._recorder = recorder
+        self._body_s = body_s
+        self._admission = Pool(Admission(MOST_AT_ONCE, MOST_WAITING, MOST_BODY_BYTES))
+
+    async def answer(self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str) -> None:
+        """Answers one request for a model, which is recorded whether it could be read or not."""
+        began, raw, request, inbox = monotonic(), None, None, Inbox(receive)
+        try:
+            size = declared_bytes(scope, table.max_body_bytes)
+            async with self._admission.turn(key.priority, size, PATIENCE_SECONDS, inbox.left) as turn:
+                raw = await self._body(inbox.receive, table.max_body_bytes)
+                turn.shrink(len(raw))
+                request = parse_request(path, raw)
+                await self._while_there(request, scope, inbox.receive, answer, table, key)
+        except BaseException as error:
+            if request is None:
+                self._recorder.unread(Unread(path, key, raw, began), answer, error)
+            raise
+
+    async def _body(self, receive: Receive, limit: int) -> bytes:
+        """Raises ApiError 408 where it does not come in time, and as `read_body` does."""
+        try:
+            async with asyncio.timeout(self._body_s):
+                return await read_body(receive, limit)
+        except TimeoutError:
+            raise errors.request_too_slow(self._body_s) from None
+
+    async def _while_there(
+        self, request: Request, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key
+    ) -> None:
+        """Answers, and drops the upstream connection at once when the client leaves."""
+        answering, leaving = asyncio.current_task(), asyncio.create_task(_client_left(receive))
+        answered = left = False
+
+        def leave(_: asyncio.Task[None]) -> None:
+            nonlocal left
+            if answering is not None and not answered:
+                left = answering.cancel()  # vLLM aborts a request whose connection closes
+
+        leaving.add_done_callback(leave)
+        try:
+            await self._answer(request, scope, answer, table, key)
+        except asyncio.CancelledError:
+            if answering is None or not left or answering.uncancel():
+                raise  # somebody else wants this to end
+        finally:
+            answered = True
+            leaving.cancel()
+
+    async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table, key: Key) -> None:
+        table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
+        route = None if request.model in table.models else self._routes.route(request.path, request.model)
+        call = Call(request, request, scope, answer, answer, table, key, route, bound_of(request))
+        error: BaseException | None = None
+        self._recorder.begin(call)
+        try:
+            await self._charged(call)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            self._recorder.end(call, answer, error)
+
+    async def _charged(self, call: Call) -> None:
+        """What it may take is set aside before, what it took is paid after."""
+        authorize(call.key, call.request.model, call.route.name if call.route else None)
+        await self._teller.admit(call)
+        route, whole = call.route, False
+        try:
+            if route is not None:
+                await self._front.deliver(call, route)
+            else:
+                await self._serve(call)
+            whole = not call.taken.cut
+        finally:
+            self._teller.close(call, whole=whole)
+
+    async def _serve(self, call: Call) -> None:
+        """By a model that is served here."""
+        call.answer.expect(call.asked, native=False)
+        call.request = as_chat(call.request)
+        if call.request.model not in call.table.models:
+            raise errors.model_not_found(call.request.model, usable(call.table.models, call.key))
+        await self._here.deliver(call)
+
+
+async def _client_left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
