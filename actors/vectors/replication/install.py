@@ -1,0 +1,72 @@
+"""A copy of another replica's shard, fetched and put in the place of one's own.
+
+The files come into a directory of their own, which gets its final name, with the copy's position, once all of them are
+on the disk. A crash before that leaves a directory that is thrown away, a crash after it one that is put in place when
+the replica starts again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from actors.durable import sync
+from actors.vectors.entry import Position
+from actors.vectors.log import Log
+from actors.vectors.replication.disk import Mark
+
+SHARD = "shard"
+_PARTIAL, _COMPLETE = "incoming", "copy-"
+
+
+def begin(directory: Path) -> Path:
+    """An empty directory for the files."""
+    partial = directory / _PARTIAL
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    return partial
+
+
+def write_chunk(partial: Path, name: str, offset: int, data: bytes) -> None:
+    """Raises ValueError where the name leads out of the directory."""
+    path = partial / name
+    if not path.resolve().is_relative_to(partial.resolve()):
+        raise ValueError(f"found {name!r} among the files of a copy: expected a path below the shard's directory")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("r+b" if offset else "wb") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def complete(directory: Path, partial: Path, position: Position) -> None:
+    """All files are there: from now on the copy counts."""
+    for root, _, names in os.walk(partial, topdown=False):
+        for name in names:
+            sync(Path(root) / name)
+        sync(Path(root))
+    partial.rename(directory / f"{_COMPLETE}{position.epoch}-{position.seq}")
+    sync(directory)
+
+
+def put_in_place(directory: Path, log: Log, mark: Mark) -> bool:
+    """Whether there was a complete copy, which is now the shard; the log goes on behind it."""
+    shutil.rmtree(directory / _PARTIAL, ignore_errors=True)
+    found = False
+    for copy in directory.glob(f"{_COMPLETE}*"):
+        term, seq = map(int, copy.name.removeprefix(_COMPLETE).split("-"))
+        begin_behind(log, mark, Position(term, seq))
+        shutil.rmtree(directory / SHARD, ignore_errors=True)
+        copy.rename(directory / SHARD)
+        sync(directory)
+        found = True
+    return found
+
+
+def begin_behind(log: Log, mark: Mark, position: Position) -> None:
+    """The log goes on behind a shard that is at `position`; entries beyond that stay, where they follow on it."""
+    joins = log.first - 1 <= position.seq <= log.last.seq
+    if joins and (position.seq == 0 or log.epoch_at(position.seq) == position.epoch):
+        return
+    mark.note(synced=position, committed=position.seq)
+    log.reset(position)

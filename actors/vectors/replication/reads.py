@@ -1,0 +1,43 @@
+"""When a replica may answer a read: how much of the log it must have applied, and whether it must still lead."""
+
+from __future__ import annotations
+
+import asyncio
+
+from actors.vectors.query import Level
+from actors.vectors.replication.core import ReplicaCore
+from actors.vectors.replication.errors import Behind, Degraded, NoQuorum
+
+
+async def admit(core: ReplicaCore, level: Level, token: int, seconds: float) -> None:
+    """Returns when what the replica has applied is enough.
+
+    Raises Degraded, Behind where that takes longer than `seconds`, and for QUORUM NotLeader and NoQuorum.
+    """
+    if core.lacks:
+        raise Degraded(core.lacks)
+    if level is Level.INDEXED:
+        return
+    wanted = max(token, core.floor)
+    if level is not Level.QUORUM:
+        await _applied(core, wanted, seconds)
+        return
+    leading = core.leader()
+    until = asyncio.get_running_loop().time() + seconds
+    try:
+        async with asyncio.timeout_at(until):
+            wanted = max(wanted, await leading.fresh())
+            await core.applied.reach(wanted)
+    except TimeoutError:
+        raise NoQuorum(f"not read within {seconds:g} s: {leading.lacks()}") from None
+    leading.confirm()
+
+
+async def _applied(core: ReplicaCore, wanted: int, seconds: float) -> None:
+    if core.applied.value >= wanted:
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await core.applied.reach(wanted)
+    except TimeoutError:
+        raise Behind(wanted, core.applied.value) from None
