@@ -21,6 +21,7 @@ from serve_apps.gateway.front import Front
 from serve_apps.gateway.inbox import Inbox
 from serve_apps.gateway.keys import Key
 from serve_apps.gateway.pool import Pool
+from serve_apps.gateway.presence import while_there
 from serve_apps.gateway.record import Unread
 from serve_apps.gateway.recorder import Recorder
 from serve_apps.gateway.route_delivery import RouteDelivery
@@ -73,7 +74,7 @@ class Generation:
                 raw = await self._body(inbox.receive, table.max_body_bytes)
                 turn.shrink(len(raw))
                 request = parse_request(path, raw)
-                await self._while_there(request, scope, inbox.receive, answer, table, key)
+                await while_there(inbox.receive, self._answer(request, scope, answer, table, key))
         except BaseException as error:
             if request is None:
                 self._recorder.unread(Unread(path, key, raw, began), answer, error)
@@ -86,28 +87,6 @@ class Generation:
                 return await read_body(receive, limit)
         except TimeoutError:
             raise errors.request_too_slow(self._body_s) from None
-
-    async def _while_there(
-        self, request: Request, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key
-    ) -> None:
-        """Answers, and drops the upstream connection at once when the client leaves."""
-        answering, leaving = asyncio.current_task(), asyncio.create_task(_client_left(receive))
-        answered = left = False
-
-        def leave(_: asyncio.Task[None]) -> None:
-            nonlocal left
-            if answering is not None and not answered:
-                left = answering.cancel()  # vLLM aborts a request whose connection closes
-
-        leaving.add_done_callback(leave)
-        try:
-            await self._answer(request, scope, answer, table, key)
-        except asyncio.CancelledError:
-            if answering is None or not left or answering.uncancel():
-                raise  # somebody else wants this to end
-        finally:
-            answered = True
-            leaving.cancel()
 
     async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table, key: Key) -> None:
         table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
@@ -144,8 +123,3 @@ class Generation:
         if call.request.model not in call.table.models:
             raise errors.model_not_found(call.request.model, usable(call.table.models, call.key))
         await self._here.deliver(call)
-
-
-async def _client_left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

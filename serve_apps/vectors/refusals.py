@@ -1,0 +1,54 @@
+"""Every refusal of the vectors API, in OpenAI's shape, as the gateway's are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from actors.vectors.replication.errors import Behind, Degraded, NoQuorum, Refused, Unknown
+from control.specs.problem import nearest, one_of, show
+from serve_apps.gateway.errors import SERVER, ApiError
+
+RETRY = ((b"retry-after", b"1"),)
+UNANSWERED: dict[type[Exception], tuple[int, str]] = {
+    NoQuorum: (503, "no_quorum"),
+    Degraded: (503, "shard_degraded"),
+    Behind: (503, "replica_behind"),
+    Refused: (503, "write_refused"),
+    Unknown: (504, "outcome_unknown"),
+}
+"""What the shards raise: the status and the code that clients see."""
+
+
+def invalid(path: str, found: str, expected: str, near: str | None = None) -> ApiError:
+    """`path` leads to the place in the request's body, as in `points[3].metadata.year`."""
+    hint = f"; did you mean '{near}'?" if near else ""
+    return ApiError(400, "invalid_value", f"{path}: {found}; expected {expected}{hint}", param=path)
+
+
+def unreadable(reason: str) -> ApiError:
+    """Of a body whose form is wrong, in the decoder's words: what was expected, what was found, and `$` and a path."""
+    words, _, place = reason.partition(" - at `$.")
+    path = place.rstrip("`")
+    if not words.startswith(("Expected", "Object")):
+        return ApiError(400, "invalid_json", f"The request body is not valid JSON: {reason}")
+    told = words[0].lower() + words[1:]
+    return ApiError(400, "invalid_value", f"{path or 'the body'}: {told}", param=path or None)
+
+
+def no_collection(name: str, known: Iterable[str]) -> ApiError:
+    names = sorted(known)
+    near = nearest(name[:64], names)
+    hint = f" Did you mean '{near}'?" if near else ""
+    message = f"There is no collection {show(name)}.{hint} There {one_of(names, 'is none')}."
+    return ApiError(404, "collection_not_found", message.replace("There one of", "There are"), param="collection")
+
+
+def not_answered(error: Exception) -> ApiError:
+    """What a client is told of what the shards raised: asking again later may do, and does no harm."""
+    status, code = UNANSWERED.get(type(error), (500, "internal_error"))
+    return ApiError(status, code, f"The shards did not answer: {error}.", kind=SERVER, headers=RETRY)
+
+
+def too_late(timeout_ms: int) -> ApiError:
+    message = f"The shards did not answer within {timeout_ms} ms. Of a write it is not known whether it lasts."
+    return ApiError(504, "timeout", message, kind=SERVER)
