@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,7 @@ def results_of(hits: Hits, metric: Metric | None, include: Collection[Include], 
     scores = np.sqrt(np.maximum(-hits.scores, 0)) if metric == "l2" else hits.scores
     # A float of Python would be written with the digits that it has beyond the 32 bits.
     rows = [{"id": one, "score": score} for one, score in zip(hits.ids.to_pylist(), scores, strict=True)]
-    if hits.rows is not None:
-        rows = _described(rows, hits.rows, include)
+    rows = _described(rows, hits.rows, include)
     ends = np.cumsum(hits.counts).tolist()
     return [rows[min(end - count + offset, end) : end] for end, count in zip(ends, hits.counts.tolist(), strict=True)]
 
@@ -71,17 +71,15 @@ def fused(parts: Sequence[Hits], k: int) -> Hits:
     return Hits(counts, ids.take(places), np.array([score for _, score in best], np.float32), rows, 0)
 
 
-def _described(rows: list[Row], batch: pa.RecordBatch, include: Collection[Include]) -> list[Row]:
-    names = [name for name in batch.schema.names if name not in (ID, VECTOR)]
+def _described(rows: list[Row], batch: pa.RecordBatch | None, include: Collection[Include]) -> list[Row]:
+    """Each of `rows` with what is included of it in `batch`, which is None where there is nothing to include."""
     if "metadata" in include:
-        if names:
-            columns = [batch.column(name).to_pylist() for name in names]
-            for row, values in zip(rows, zip(*columns, strict=True), strict=True):
-                row["metadata"] = {name: one for name, one in zip(names, values, strict=True) if one is not None}
-        else:
-            for row in rows:
-                row["metadata"] = {}
-    if "vector" in include:
+        names = [] if batch is None else [name for name in batch.schema.names if name not in (ID, VECTOR)]
+        columns = [] if batch is None else [batch.column(name).to_pylist() for name in names]
+        told: Iterable[tuple[Any, ...]] = zip(*columns, strict=True) if columns else repeat((), len(rows))
+        for row, values in zip(rows, told, strict=True):
+            row["metadata"] = {name: one for name, one in zip(names, values, strict=True) if one is not None}
+    if "vector" in include and batch is not None:
         for row, vector in zip(rows, np.ascontiguousarray(vectors_of(batch)), strict=True):
             row["vector"] = vector
     return rows

@@ -162,10 +162,12 @@ def _operation(body: type[Body], work: Work) -> Operation:
 def _decoded(operation: Operation, raw: bytes) -> Any:
     try:
         return operation.decode(raw)
+    except msgspec.ValidationError as error:
+        raise refusals.misshapen(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise refusals.unreadable(str(error)) from None
+        raise errors.invalid_json(str(error)) from None
     except RecursionError:
-        raise refusals.unreadable("it is nested too deeply") from None
+        raise errors.invalid_json("it is nested too deeply") from None
 
 
 def _options(scope: Scope) -> Writing:
@@ -174,7 +176,7 @@ def _options(scope: Scope) -> Writing:
         given = dict(parse_qsl(scope["query_string"].decode("latin-1"), strict_parsing=bool(scope["query_string"])))
         return msgspec.convert(given, Writing, strict=False)
     except msgspec.ValidationError as error:
-        raise refusals.unreadable(str(error)) from None
+        raise refusals.misshapen(str(error)) from None
     except ValueError as error:
         raise refusals.invalid("query", str(error), "acknowledge and timeout_ms") from None
 

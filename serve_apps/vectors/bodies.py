@@ -132,7 +132,7 @@ class Search(Body):
     filter: Json = {}
     threshold: float | None = None
     include: tuple[Include, ...] = ("metadata",)
-    tuning: TuningBody = TuningBody()
+    tuning: TuningBody | None = None
     hybrid: Hybrid | None = None
     fuse: bool = False
     level: Level = "log"

@@ -25,12 +25,10 @@ def invalid(path: str, found: str, expected: str, near: str | None = None) -> Ap
     return ApiError(400, "invalid_value", f"{path}: {found}; expected {expected}{hint}", param=path)
 
 
-def unreadable(reason: str) -> ApiError:
+def misshapen(reason: str) -> ApiError:
     """Of a body whose form is wrong, in the decoder's words: what was expected, what was found, and `$` and a path."""
     words, _, place = reason.partition(" - at `$.")
     path = place.rstrip("`")
-    if not words.startswith(("Expected", "Object")):
-        return ApiError(400, "invalid_json", f"The request body is not valid JSON: {reason}")
     told = words[0].lower() + words[1:]
     return ApiError(400, "invalid_value", f"{path or 'the body'}: {told}", param=path or None)
 

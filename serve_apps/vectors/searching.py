@@ -36,7 +36,7 @@ class Searching:
 
     async def search(self, name: str, spec: CollectionSpec, body: Search, deadline: float) -> bytes:
         """The answer's body. Raises ApiError."""
-        _check(body)
+        _check(body, spec)
         where = filter_of(body.filter, spec)
         texts = _text_fields(body, spec)
         seqs = seqs_of(body.token, spec.shards)
@@ -70,7 +70,7 @@ class Searching:
         deadline: float,
     ) -> Answer:
         threshold = None if body.threshold is None else nearness(body.threshold, spec.metric)
-        tuning = Tuning(**structs.asdict(body.tuning))
+        tuning = Tuning() if body.tuning is None else Tuning(**structs.asdict(body.tuning))
         columns = columns_of(body.include, spec)
         query = Query(vectors, k, where, threshold, columns, tuning, Level(body.level))
         return await self._shards.search(name, query, seqs, deadline)
@@ -117,13 +117,15 @@ def check_size(rows: int, spec: CollectionSpec, include: Sequence[Include]) -> N
         raise invalid("include", f"vectors of {numbers} numbers together", f"at most {MOST_NUMBERS}, or fewer rows")
 
 
-def _check(body: Search) -> None:
+def _check(body: Search, spec: CollectionSpec) -> None:
     given = [name for name in ("vector", "vectors", "text", "image") if getattr(body, name) is not UNSET]
     if len(given) > 1 or not (given or body.hybrid):
         found = " and ".join(given) or "nothing to search by"
         raise invalid(given[1] if given else "vector", found, "one of vector, vectors, text, image; or hybrid")
     if body.k + body.offset > MOST_K:
         raise invalid("offset", f"k and offset of {body.k + body.offset} together", f"at most {MOST_K}")
+    if body.threshold is not None and body.threshold < 0 and spec.metric == "l2":
+        raise invalid("threshold", show(body.threshold), "a distance of at least 0")
 
 
 def _text_fields(body: Search, spec: CollectionSpec) -> tuple[str, ...]:
