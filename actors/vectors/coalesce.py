@@ -43,9 +43,7 @@ class Coalescer:
         running = asyncio.get_running_loop().run_in_executor(self._executor, self._search, query)
         running.add_done_callback(lambda done: self._end(key, batch, done))
 
-    def _end(
-        self, key: Hashable, batch: list[tuple[Query, asyncio.Future[Hits]]], done: asyncio.Future[Hits]
-    ) -> None:
+    def _end(self, key: Hashable, batch: list[tuple[Query, asyncio.Future[Hits]]], done: asyncio.Future[Hits]) -> None:
         waiting = self._waiting[key]
         following: list[tuple[Query, asyncio.Future[Hits]]] = []
         size = 0

@@ -22,7 +22,7 @@ from actors.vectors.replication.accept import Unmatched
 from actors.vectors.replication.copying import Copies, fetch
 from actors.vectors.replication.disk import Mark, load_state, lock, save_state
 from actors.vectors.replication.errors import Degraded, Fenced, Mismatch, NoQuorum, NotLeader, Refused, Unknown
-from actors.vectors.replication.hard_state import HardState
+from actors.vectors.replication.hard_state import LOST, HardState
 from actors.vectors.replication.journal import Journal
 from actors.vectors.replication.leading import RETRY_SECONDS, Leading
 from actors.vectors.replication.messages import Append, Appended, Peer
@@ -31,7 +31,7 @@ from actors.vectors.replication.watermark import Watermark
 from actors.vectors.replication.writer import Item, Write, Writer
 from actors.vectors.shard import Shard
 from control.specs.collection import Acknowledgement, CollectionSpec
-from control.specs.replica import Assignment, Promise
+from control.specs.replica import Assignment, Promise, Standing
 
 Result = TypeVar("Result")
 _LOG = logging.getLogger(__name__)
@@ -87,6 +87,8 @@ class ReplicaCore:
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._apply()), asyncio.create_task(self._maintain())]
+        for task in self._tasks:
+            task.add_done_callback(self._look_why)
         if self.state.leads:
             self._begin_leading(quiet=False)
 
@@ -99,16 +101,20 @@ class ReplicaCore:
             self.shard.close()
             os.close(self._held)
 
+    def _look_why(self, done: asyncio.Task[None]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            _LOG.error("%s cannot go on", self.me, exc_info=error)
+            self.journal.failed.set()
+
     # What control says
 
     async def promise(self, epoch: int) -> Promise:
-        """Takes nothing more of epochs before it. Raises Fenced, and Degraded where its log must not count."""
+        """Takes nothing more of epochs before it. Raises Fenced."""
         async with self._order:
             await self._become(self.state.promise(epoch))
             await self.journal.sync(self.journal.last.seq)
-            if self.state.lost and len(self.state.members) != 1:
-                raise Degraded("entries of this replica's log are lost: it says nothing about what was acknowledged")
-            return Promise(epoch, self.journal.last.epoch, self.journal.last.seq)
+            last = self.journal.last
+            return Promise(epoch, last.epoch, last.seq, self.state.lost)
 
     async def lead(self, assignment: Assignment) -> None:
         """Raises Fenced, or ValueError where this replica is not among the members."""
@@ -190,6 +196,23 @@ class ReplicaCore:
             return Refused(_FULL)
         return NotLeader(self.state.epoch, self.state.leader)
 
+    def standing(self, generation: int) -> Standing:
+        """As control sees it."""
+        state, leading = self.state, self.leading
+        figures = self.shard.figures()
+        return Standing(
+            pid=os.getpid(),
+            generation=generation,
+            promised=epoch_of(state.promised),
+            epoch=state.epoch,
+            leads=state.leads,
+            committed_epoch=epoch_of(self.journal.term_at(self.journal.committed)),
+            last_seq=self.journal.last.seq,
+            reached=not state.leads or (leading is not None and leading.reached),
+            building=figures.outdated,
+            degraded=(*self.shard.degraded, *self._gap, *((LOST,) if state.lost else ())),
+        )
+
     @property
     def lacks(self) -> str:
         """Why it answers nothing from its data, for people; "" where it can."""
@@ -217,9 +240,7 @@ class ReplicaCore:
             self._begin_leading(quiet=state.epoch > 1 and not follows_itself and before.epoch != state.epoch)
 
     def _begin_leading(self, quiet: bool) -> None:
-        leading = Leading(
-            self.me, self.state, self.journal, self._peers, self._commit, self._lose_disk, quiet=quiet
-        )
+        leading = Leading(self.me, self.state, self.journal, self._peers, self._commit, self._lose_disk, quiet=quiet)
         writer = Writer(lambda items: self._append(leading, items), self._settle)
         self.leading, self._writer = leading, writer
 
@@ -262,7 +283,9 @@ class ReplicaCore:
                 leading.advance(entries[-1].seq)
                 return entries
 
-        return await asyncio.shield(asyncio.create_task(append()))
+        task = asyncio.create_task(append())
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to hear it
+        return await asyncio.shield(task)
 
     async def _settle(self) -> int:
         seq = self.journal.last.seq

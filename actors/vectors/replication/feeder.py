@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from actors.vectors.log import LogCut
 from actors.vectors.entry import Position
+from actors.vectors.log import LogCut
 from actors.vectors.replication.errors import Fenced
 from actors.vectors.replication.journal import Journal
 from actors.vectors.replication.messages import Append, Appended, Peer

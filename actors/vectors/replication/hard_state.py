@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from actors.vectors.replication.errors import Fenced
+from actors.vectors.replication.errors import Degraded, Fenced
 from actors.vectors.replication.term import epoch_of, term_of
 from control.specs.replica import Assignment
+
+LOST = "entries of this replica's log are lost: it says nothing about what was acknowledged"
 
 
 class Role(StrEnum):
@@ -24,7 +26,8 @@ class Role(StrEnum):
 class HardState:
     """Entries of terms before `promised` are refused. `epoch` and `leader` are the last that it was told, and `members`
     and `learners` where it was told them. `life` counts how often it began to lead in this epoch. `lost`: entries that
-    it had on disk are gone, so that its log says nothing about what was acknowledged.
+    it had on disk are gone, so that its log says nothing about what was acknowledged; with its promise of the epoch
+    `confessed` it said so.
     """
 
     promised: int = 0
@@ -35,6 +38,7 @@ class HardState:
     members: tuple[str, ...] = ()
     learners: tuple[str, ...] = ()
     lost: bool = False
+    confessed: int = 0
 
     @property
     def term(self) -> int:
@@ -51,14 +55,19 @@ class HardState:
         if epoch <= self.epoch:
             return self
         role = Role.FOLLOWER if self.leads else self.role
-        return replace(self, promised=max(self.promised, term_of(epoch)), role=role)
+        confessed = epoch if self.lost else self.confessed
+        return replace(self, promised=max(self.promised, term_of(epoch)), role=role, confessed=confessed)
 
     def lead(self, me: str, assignment: Assignment) -> HardState:
-        """Leads on where it leads that epoch already. Raises Fenced, and ValueError where `me` is none of its members."""
+        """Leads on where it leads that epoch already. Raises Fenced, ValueError where `me` is none of its members, and
+        Degraded where others have what it lost since it promised.
+        """
         epoch, members = assignment.epoch, assignment.members
         self._admit(epoch)
         if me not in members:
             raise ValueError(f"{me} is to lead epoch {epoch}, and is none of its members {', '.join(members)}")
+        if self.lost and self.confessed != epoch and len(members) > 1:
+            raise Degraded(LOST)
         if epoch > self.epoch:
             return HardState(term_of(epoch), epoch, 0, Role.LEADER, me, members, assignment.learners)
         if self.leads and members == self.members:
@@ -73,7 +82,9 @@ class HardState:
             raise Fenced(epoch + 1)
         role = Role.FOLLOWER if me in assignment.members else Role.LEARNER
         promised = max(self.promised, term_of(epoch))
-        return HardState(promised, epoch, 0, role, assignment.leader, assignment.members, assignment.learners, self.lost)
+        return HardState(
+            promised, epoch, 0, role, assignment.leader, assignment.members, assignment.learners, self.lost
+        )
 
     def hear(self, term: int, leader: str) -> HardState:
         """What it is once a leader has spoken to it. Raises Fenced where it has promised more."""
@@ -105,7 +116,10 @@ class HardState:
 
     @staticmethod
     def from_json(body: dict[str, Any]) -> HardState:
-        return HardState(**body | {"role": Role(body["role"]), "members": tuple(body["members"]), "learners": tuple(body["learners"])})
+        return HardState(
+            **body
+            | {"role": Role(body["role"]), "members": tuple(body["members"]), "learners": tuple(body["learners"])}
+        )
 
     def _admit(self, epoch: int) -> None:
         if epoch < epoch_of(self.promised):

@@ -47,6 +47,11 @@ class Journal:
     def nbytes(self) -> int:
         return self._log.nbytes
 
+    def term_at(self, seq: int) -> int:
+        """Of an entry that the log still keeps, or of the one before."""
+        entry = self.recent.get(seq)
+        return entry.epoch if entry is not None else self._log.epoch_at(seq) if seq else 0
+
     async def save(self, state: HardState) -> None:
         """Durable when it returns."""
         await self._run(lambda: save_state(self._directory, state))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from actors.vectors.entry import Entry, Kind
+from actors.vectors.entry import Entry
 from actors.vectors.replication.errors import NoQuorum, Refused, Unknown
 from actors.vectors.replication.feeder import Feeder
 from actors.vectors.replication.hard_state import HardState
@@ -68,11 +68,13 @@ class Leading:
 
     def feed(self, learners: Sequence[str]) -> None:
         """These beside the members, and no learners but these."""
-        wanted = {*self.state.members, *learners} - {self._me}
-        for name in self._feeders.keys() - wanted:
+        wanted = [name for name in dict.fromkeys((*self.state.members, *learners)) if name != self._me]
+        for name in [one for one in self._feeders if one not in wanted]:
             self._tasks.pop(name).cancel()
             del self._feeders[name]
-        for name in wanted - self._feeders.keys():
+        for name in wanted:
+            if name in self._feeders:
+                continue
             peer = self._peers(name)
             heard = self._hears(name)
             feeder = self._feeders[name] = Feeder(self.state.term, self._me, peer, self._journal, heard)
@@ -186,4 +188,3 @@ class Leading:
             self._committed(self._final.value)
             for feeder in self._feeders.values():
                 feeder.notify(self._final.value)
-

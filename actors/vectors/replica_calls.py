@@ -1,0 +1,183 @@
+"""What is asked of a replica, by whatever carries the calls: it is handed to `ReplicaCore`, searches go together.
+
+Bodies are bytes: of rows, changes and ids an Arrow IPC stream, of queries and hits `wire`. They were checked by
+`Shards`, the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from actors.vectors.changes import from_bytes, of_ids, to_bytes, whole_rows
+from actors.vectors.coalesce import Coalescer
+from actors.vectors.entry import Kind
+from actors.vectors.query import Hits, Level, Query
+from actors.vectors.replication.core import ReplicaCore
+from actors.vectors.replication.messages import Peer
+from actors.vectors.replication.reads import admit
+from actors.vectors.replication.writer import Item, Write
+from actors.vectors.rows import ID, row_schema
+from actors.vectors.wire import hits_bytes, read_query
+from control.specs.collection import Acknowledgement, CollectionSpec
+from control.specs.replica import Assignment, Promise, Standing
+from control.specs.vector_filter import Filter
+
+Result = TypeVar("Result")
+SEARCH_THREADS = 4
+"""Different kinds of searches, fetches and counts that go on at once."""
+WRITE_SECONDS, READ_SECONDS = 30.0, 10.0
+"""How long a call goes on at most where it does not say."""
+
+
+class ReplicaCalls:
+    """To be made where its event loop runs; `generation` counts the specs of the collection."""
+
+    def __init__(
+        self, name: str, directory: Path, spec: CollectionSpec, generation: int, peers: Callable[[str], Peer]
+    ) -> None:
+        self._generation = generation
+        self._searchers = ThreadPoolExecutor(SEARCH_THREADS, "search")
+        self._core = ReplicaCore.open(name, directory, spec, peers)
+        self._core.start()
+        self._coalescer = Coalescer(self._search, self._searchers)
+
+    async def failed(self) -> None:
+        """Returns when the process has to end, to open its directory anew."""
+        await self._core.journal.failed.wait()
+
+    # Reads
+
+    async def search(self, body: bytes, seconds: float = READ_SECONDS) -> bytes:
+        query = read_query(body)
+        await admit(self._core, query.level, query.token, seconds)
+        return hits_bytes(await self._coalescer.search(query))
+
+    async def fetch(
+        self, ids: bytes, columns: tuple[str, ...], level: Level, token: int, seconds: float = READ_SECONDS
+    ) -> bytes:
+        wanted = from_bytes(ids).column(ID)
+        return await self._read(lambda: to_bytes(self._core.shard.fetch(wanted, columns)), level, token, seconds)
+
+    async def scroll(
+        self, where: Filter, after: int | str | None, limit: int, columns: tuple[str, ...], level: Level, token: int,
+        seconds: float = READ_SECONDS,
+    ) -> bytes:  # fmt: skip
+        return await self._read(
+            lambda: to_bytes(self._core.shard.scroll(where, after, limit, columns)), level, token, seconds
+        )
+
+    async def count(self, where: Filter, level: Level, token: int, seconds: float = READ_SECONDS) -> int:
+        return await self._read(lambda: self._core.shard.count(where), level, token, seconds)
+
+    # Writes: each returns its sequence number, the token for reads, and how many rows it concerns
+
+    async def upsert(
+        self, rows: bytes, acknowledge: Acknowledgement, seconds: float = WRITE_SECONDS
+    ) -> tuple[int, int]:
+        count = from_bytes(rows).num_rows
+        return await self._write(Write((Kind.UPSERT, rows), len(rows)), acknowledge, seconds), count
+
+    async def delete(self, ids: bytes, acknowledge: Acknowledgement, seconds: float = WRITE_SECONDS) -> tuple[int, int]:
+        count = from_bytes(ids).num_rows
+        return await self._write(Write((Kind.DELETE, ids), len(ids)), acknowledge, seconds), count
+
+    async def update(
+        self, change: bytes, acknowledge: Acknowledgement, seconds: float = WRITE_SECONDS
+    ) -> tuple[int, int]:
+        """The columns of `change` in the rows that are there; others are left out."""
+        new, schema = from_bytes(change), row_schema(self._core.spec)
+        kept = tuple(name for name in schema.names if name not in new.schema.names)
+        counts = []
+
+        def resolve() -> Item | None:
+            rows = whole_rows(new, self._core.shard.fetch(new.column(ID), kept), schema)
+            counts.append(rows.num_rows)
+            return (Kind.UPSERT, to_bytes(rows)) if rows.num_rows else None
+
+        write = Write(lambda: self._in_thread(resolve), len(change), frozenset(new.column(ID).to_pylist()))
+        return await self._write(write, acknowledge, seconds), counts[-1]
+
+    async def delete_where(
+        self, where: Filter, acknowledge: Acknowledgement, seconds: float = WRITE_SECONDS
+    ) -> tuple[int, int]:
+        counts = []
+
+        def resolve() -> Item | None:
+            ids = self._core.shard.matching(where)
+            counts.append(len(ids))
+            return (Kind.DELETE, to_bytes(of_ids(ids))) if len(ids) else None
+
+        write = Write(lambda: self._in_thread(resolve), 0, None)
+        return await self._write(write, acknowledge, seconds), counts[-1]
+
+    # Control
+
+    async def promise(self, epoch: int) -> Promise:
+        return await self._core.promise(epoch)
+
+    async def lead(self, assignment: Assignment) -> None:
+        await self._core.lead(assignment)
+
+    async def follow(self, assignment: Assignment) -> None:
+        await self._core.follow(assignment)
+
+    async def retune(self, generation: int, spec: CollectionSpec) -> None:
+        await self._core.retune(spec)
+        self._generation = generation
+
+    async def standing(self) -> Standing:
+        return self._core.standing(self._generation)
+
+    async def flush(self) -> None:
+        """A receipt of all that is applied: the next start has no log to read."""
+        await self._core.background(self._core.shard.flush)
+
+    async def optimise(self) -> None:
+        """Has the background make one segment of all rows."""
+        await self._core.background(self._core.shard.optimise)
+
+    async def figures(self) -> dict[str, Any]:
+        shard = self._core.shard
+        return {
+            **shard.figures().__dict__,
+            "log_bytes": self._core.journal.nbytes,
+            "applied": self._core.applied.value,
+            "behind": self._core.journal.committed - self._core.applied.value,
+            "leads": self._core.state.leads,
+        }
+
+    async def echo(self, body: bytes, size: int) -> bytes:
+        """As many bytes as asked for: what a call costs that does nothing."""
+        return bytes(size)
+
+    # Other replicas
+
+    async def peer(self, method: str, body: bytes) -> Any:
+        """What `RayPeer` calls."""
+        match method:
+            case "append":
+                return await self._core.append(pickle.loads(body))
+            case "copy":
+                return await self._core.copies.begin()
+            case "chunk":
+                return await self._core.copies.chunk(*pickle.loads(body))
+            case _:
+                return await self._core.copies.end(pickle.loads(body))
+
+    async def _write(self, write: Write, acknowledge: Acknowledgement, seconds: float) -> int:
+        return await self._core.write(write, acknowledge, seconds)
+
+    async def _read(self, job: Callable[[], Result], level: Level, token: int, seconds: float) -> Result:
+        await admit(self._core, level, token, seconds)
+        return await self._in_thread(job)
+
+    async def _in_thread(self, job: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._searchers, job)
+
+    def _search(self, query: Query) -> Hits:
+        return self._core.shard.search(query)
