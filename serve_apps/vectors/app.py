@@ -16,6 +16,8 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from actors.vectors.replication.errors import Degraded
+from actors.vectors.scatter import Failed, Unanswered, UnknownCollection
 from control.specs.collection import CollectionSpec
 from serve_apps.gateway import errors
 from serve_apps.gateway.admission import Admission
@@ -47,7 +49,6 @@ MOST_BYTES = 1 << 28
 PATIENCE_SECONDS = 5.0
 GRACE_SECONDS = 0.25
 """What shards have beyond a request's deadline to say that it is over."""
-SHARD_ERRORS = tuple(refusals.UNANSWERED)
 Work = Callable[[str, CollectionSpec, Any, float], Awaitable[bytes]]
 
 
@@ -106,12 +107,12 @@ class Vectors:
             raise errors.unknown_path(scope["path"])
         operations = self._operations.get(rest)
         _require_method(method, tuple(operations) if operations else ("GET", "HEAD"))
-        spec = self._shards.collections().get(name)
-        if spec is None:
+        row = self._shards.collections().get(name)
+        if row is None:
             raise refusals.no_collection(name, self._shards.collections())
         if operations is None:
-            return await answer.json(_described(name, spec))
-        return await self._work(operations[method], name, spec, scope, Inbox(receive), answer)
+            return await answer.json(_described(name, row.spec))
+        return await self._work(operations[method], name, row.spec, scope, Inbox(receive), answer)
 
     async def _work(
         self, operation: Operation, name: str, spec: CollectionSpec, scope: Scope, inbox: Inbox, answer: Answer
@@ -137,7 +138,8 @@ class Vectors:
         return lambda name, spec, body, deadline: self._arrow(name, spec, raw, body, deadline)
 
     def _listed(self) -> dict[str, Any]:
-        return {"collections": [_described(name, spec) for name, spec in sorted(self._shards.collections().items())]}
+        known = self._shards.collections()
+        return {"collections": [_described(name, known[name].spec) for name in sorted(known)]}
 
 
 async def _in_time(work: Awaitable[bytes], deadline: float, timeout_ms: int, name: str) -> bytes:
@@ -147,12 +149,12 @@ async def _in_time(work: Awaitable[bytes], deadline: float, timeout_ms: int, nam
             return await work
     except TimeoutError:
         raise refusals.too_late(timeout_ms) from None
-    except KeyError as error:
-        if error.args != (name,):
-            raise
-        raise refusals.no_collection(name, ()) from None  # it was deleted meanwhile
-    except SHARD_ERRORS as error:
-        raise refusals.not_answered(error) from error
+    except UnknownCollection:  # it was deleted meanwhile
+        raise refusals.no_collection(name, ()) from None
+    except Failed as error:
+        raise refusals.not_written(error) from None
+    except (Unanswered, Degraded) as error:
+        raise refusals.unanswered(error) from None
 
 
 def _operation(body: type[Body], work: Work) -> Operation:

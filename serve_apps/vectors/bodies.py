@@ -78,25 +78,30 @@ class Delete(Body):
     timeout_ms: Timeout = USUAL_TIMEOUT_MS
 
 
-class Fetch(Body):
-    ids: Annotated[list[Id], Meta(max_length=MOST_ROWS)]
-    include: tuple[Include, ...] = ("metadata", "vector")
+class Read(Body):
+    """`token` is that of an earlier answer, whose writes are then seen."""
+
+    level: Level = "log"
+    token: str = ""
     timeout_ms: Timeout = USUAL_TIMEOUT_MS
 
 
-class Scroll(Body):
+class Fetch(Read, kw_only=True):
+    ids: Annotated[list[Id], Meta(max_length=MOST_ROWS)]
+    include: tuple[Include, ...] = ("metadata", "vector")
+
+
+class Scroll(Read, kw_only=True):
     """A page of rows in the order of their ids: those behind `after`."""
 
     filter: Json = {}
     after: Id | None = None
     limit: Annotated[int, Meta(ge=1, le=MOST_ROWS)] = 100
     include: tuple[Include, ...] = ("metadata",)
-    timeout_ms: Timeout = USUAL_TIMEOUT_MS
 
 
-class Count(Body):
+class Count(Read, kw_only=True):
     filter: Json = {}
-    timeout_ms: Timeout = USUAL_TIMEOUT_MS
 
 
 class TuningBody(Body):
@@ -115,12 +120,11 @@ class Hybrid(Body):
     fields: list[str] = []
 
 
-class Search(Body):
+class Search(Read, kw_only=True):
     """By one of `vector`, `vectors`, `text` and `image`, or by the words of `hybrid` alone.
 
     With `hybrid` and with `fuse` the rankings are made one by reciprocal rank fusion: the scores are then its. Of
-    metric l2 a score is a distance, the smaller the nearer; else the greater the nearer. `token` is that of an earlier
-    answer, whose writes are then seen.
+    metric l2 a score is a distance, the smaller the nearer; else the greater the nearer.
     """
 
     vector: list[float] | UnsetType = UNSET
@@ -135,6 +139,3 @@ class Search(Body):
     tuning: TuningBody | None = None
     hybrid: Hybrid | None = None
     fuse: bool = False
-    level: Level = "log"
-    token: str = ""
-    timeout_ms: Timeout = USUAL_TIMEOUT_MS

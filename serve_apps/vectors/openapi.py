@@ -59,7 +59,13 @@ _OPERATIONS: tuple[tuple[str, str, str, type[Body], Json], ...] = (
         Update,
         _object(["updated", "token"], updated={"type": "integer"}, **_WRITTEN),
     ),
-    ("points/delete", "post", "Deletes rows.", Delete, _object(["token"], **_WRITTEN, **_NOTES)),
+    (
+        "points/delete",
+        "post",
+        "Deletes rows.",
+        Delete,
+        _object(["token"], token={"type": "string"}, deleted={"type": "integer"}, **_NOTES),
+    ),
     (
         "points/fetch",
         "post",
@@ -87,11 +93,10 @@ _OPERATIONS: tuple[tuple[str, str, str, type[Body], Json], ...] = (
         "The nearest rows. `partial` says that shards are `missing`, each with the reason.",
         Search,
         _object(
-            ["results", "partial", "missing", "token"],
+            ["results", "partial", "missing"],
             results={"type": "array", "items": _ROWS},
             partial={"type": "boolean"},
             missing={"type": "object", "additionalProperties": {"type": "string"}},
-            token={"type": "string"},
             **_NOTES,
         ),
     ),

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 from msgspec import UNSET, structs
 
+from actors.vectors.query import Level
+from actors.vectors.scatter import Receipt
 from control.specs.collection import CollectionSpec
 from control.specs.problem import show
 from serve_apps.vectors.answers import columns_of, encoded, rows_of
@@ -19,8 +21,8 @@ from serve_apps.vectors.bodies import Count, Delete, Fetch, Point, Scroll, Updat
 from serve_apps.vectors.embedding import Embedding, Input
 from serve_apps.vectors.refusals import invalid
 from serve_apps.vectors.searching import check_size, filter_of, notes_of
-from serve_apps.vectors.shards import Seqs, Shards
-from serve_apps.vectors.token import token_of
+from serve_apps.vectors.shards import Shards, left
+from serve_apps.vectors.token import token_of, tokens_of
 
 
 class Points:
@@ -60,44 +62,49 @@ class Points:
         at = list(embedded)
         vectors = measured(list(embedded.values()), spec, lambda row: f"points[{at[row]}].metadata")
         batches = changes_of(body.points, spec, dict(zip(at, vectors, strict=True)))
-        writes = [self._shards.update(name, one.rows, body.acknowledge, deadline) for one in batches]
-        told = {"updated": sum(len(one.rows) for one in batches)}
-        return _written(told, [again for one in batches for again in one.duplicates], await asyncio.gather(*writes))
+        writes = [self._shards.update(name, one.rows, body.acknowledge, left(deadline)) for one in batches]
+        receipts = await asyncio.gather(*writes)
+        told = {"updated": sum(one.rows for one in receipts)}
+        return _written(told, [again for one in batches for again in one.duplicates], receipts)
 
     async def delete(self, name: str, spec: CollectionSpec, body: Delete, deadline: float) -> bytes:
         if body.ids is not UNSET and body.filter is UNSET:
             ids = ids_of(list(dict.fromkeys(body.ids)), spec, lambda row: f"ids[{row}]")
-            seqs = await self._shards.delete(name, ids, body.acknowledge, deadline)
-            return _written({}, [], [seqs])
+            return _written({}, [], [await self._shards.delete(name, ids, body.acknowledge, left(deadline))])
         if body.filter is UNSET or body.ids is not UNSET:
             found = "neither" if body.ids is UNSET else "both"
             raise invalid("ids", f"{found} of ids and filter", "one of them")
         where = filter_of(body.filter, spec)
-        seqs = await self._shards.delete_where(name, where, body.acknowledge, deadline)
-        return _written(_noted(notes_of(where, spec)), [], [seqs])
+        receipt = await self._shards.delete_where(name, where, body.acknowledge, left(deadline))
+        return _written({"deleted": receipt.rows, **_noted(notes_of(where, spec))}, [], [receipt])
 
     async def fetch(self, name: str, spec: CollectionSpec, body: Fetch, deadline: float) -> bytes:
-        ids = ids_of(body.ids, spec, lambda row: f"ids[{row}]")
+        ids = ids_of(list(dict.fromkeys(body.ids)), spec, lambda row: f"ids[{row}]")
         check_size(len(ids), spec, body.include)
-        rows = await self._shards.fetch(name, ids, columns_of(body.include, spec), deadline)
+        columns, tokens = columns_of(body.include, spec), tokens_of(body.token, spec.shards)
+        rows = await self._shards.fetch(name, ids, columns, Level(body.level), tokens, left(deadline))
         return await _page(rows, body, spec, {})
 
     async def scroll(self, name: str, spec: CollectionSpec, body: Scroll, deadline: float) -> bytes:
         where = filter_of(body.filter, spec)
         check_size(body.limit, spec, body.include)
         after = None if body.after is None else ids_of([body.after], spec, lambda _: "after")[0].as_py()
-        rows = await self._shards.scroll(name, where, after, body.limit, columns_of(body.include, spec), deadline)
+        columns, tokens = columns_of(body.include, spec), tokens_of(body.token, spec.shards)
+        rows = await self._shards.scroll(
+            name, where, after, body.limit, columns, Level(body.level), tokens, left(deadline)
+        )
         last = rows.column("id")[-1].as_py() if len(rows) == body.limit else None
         return await _page(rows, body, spec, {"next": last, **_noted(notes_of(where, spec))})
 
     async def count(self, name: str, spec: CollectionSpec, body: Count, deadline: float) -> bytes:
         where = filter_of(body.filter, spec)
-        found = await self._shards.count(name, where, deadline)
+        tokens = tokens_of(body.token, spec.shards)
+        found = await self._shards.count(name, where, Level(body.level), tokens, left(deadline))
         return encoded({"count": found, **_noted(notes_of(where, spec))})
 
     async def _upsert(self, name: str, batch: Batch, body: Writing | Upsert, deadline: float) -> bytes:
-        seqs = await self._shards.upsert(name, batch.rows, body.acknowledge, deadline)
-        return _written({"upserted": len(batch.rows)}, batch.duplicates, [seqs])
+        receipt = await self._shards.upsert(name, batch.rows, body.acknowledge, left(deadline))
+        return _written({"upserted": receipt.rows}, batch.duplicates, [receipt])
 
     async def _embed(self, inputs: dict[int, Input], spec: CollectionSpec, deadline: float) -> dict[int, list[float]]:
         if not inputs:
@@ -156,9 +163,9 @@ def _inputs_in(columns: Columns, spec: CollectionSpec) -> dict[int, Input]:
     return {row: Input(f"{field}[{row}]", text) for row, text in enumerate(texts)}
 
 
-def _written(told: dict[str, Any], duplicates: Sequence[int | str], seqs: Sequence[Seqs]) -> bytes:
+def _written(told: dict[str, Any], duplicates: Sequence[int | str], receipts: Sequence[Receipt]) -> bytes:
     again = {"duplicates": duplicates} if duplicates else {}
-    return encoded({**told, **again, "token": token_of(*seqs)})
+    return encoded({**told, **again, "token": token_of(*(one.tokens for one in receipts))})
 
 
 def _noted(notes: list[str]) -> dict[str, Any]:

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from actors.vectors.replication.errors import Behind, Degraded, NoQuorum, Refused, Unknown
+from actors.vectors.replication.errors import Degraded
+from actors.vectors.scatter import Failed, Unanswered
 from control.specs.problem import nearest, one_of, show
 from serve_apps.gateway.errors import SERVER, ApiError
 
 RETRY = ((b"retry-after", b"1"),)
-UNANSWERED: dict[type[Exception], tuple[int, str]] = {
-    NoQuorum: (503, "no_quorum"),
-    Degraded: (503, "shard_degraded"),
-    Behind: (503, "replica_behind"),
-    Refused: (503, "write_refused"),
-    Unknown: (504, "outcome_unknown"),
-}
-"""What the shards raise: the status and the code that clients see."""
 
 
 def invalid(path: str, found: str, expected: str, near: str | None = None) -> ApiError:
@@ -41,10 +34,17 @@ def no_collection(name: str, known: Iterable[str]) -> ApiError:
     return ApiError(404, "collection_not_found", message.replace("There one of", "There are"), param="collection")
 
 
-def not_answered(error: Exception) -> ApiError:
-    """What a client is told of what the shards raised: asking again later may do, and does no harm."""
-    status, code = UNANSWERED.get(type(error), (500, "internal_error"))
-    return ApiError(status, code, f"The shards did not answer: {error}.", kind=SERVER, headers=RETRY)
+def not_written(error: Failed) -> ApiError:
+    """A write that not all shards have acknowledged: sent again it does no harm."""
+    has = f"; shards {', '.join(map(str, error.written))} have it" if error.written else ""
+    message = f"The write was not acknowledged: {error}{has}. It may be sent again."
+    if error.unknown:
+        return ApiError(504, "outcome_unknown", message, kind=SERVER)
+    return ApiError(503, "not_written", message, kind=SERVER, headers=RETRY)
+
+
+def unanswered(error: Unanswered | Degraded) -> ApiError:
+    return ApiError(503, "shards_unavailable", f"The question was not answered: {error}.", kind=SERVER, headers=RETRY)
 
 
 def too_late(timeout_ms: int) -> ApiError:

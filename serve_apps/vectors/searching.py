@@ -10,6 +10,7 @@ from msgspec import UNSET, structs
 
 from actors.vectors.query import Level, Query, TextQuery, Tuning
 from actors.vectors.rows import Floats
+from actors.vectors.scatter import Found
 from control.specs.collection import CollectionSpec
 from control.specs.filter_notation import FilterError, parse_filter
 from control.specs.problem import nearest, one_of, show
@@ -22,8 +23,8 @@ from serve_apps.vectors.bodies import Include, Json, Search
 from serve_apps.vectors.embedding import Embedding, Input
 from serve_apps.vectors.limits import MOST_HITS, MOST_K, MOST_NUMBERS
 from serve_apps.vectors.refusals import invalid
-from serve_apps.vectors.shards import Answer, Seqs, Shards
-from serve_apps.vectors.token import seqs_of, token_of
+from serve_apps.vectors.shards import Shards, Tokens, left
+from serve_apps.vectors.token import tokens_of
 
 RANKED = 100
 """So many of each ranking are fused at least: what is far back in one may be at the front of another."""
@@ -39,15 +40,15 @@ class Searching:
         _check(body, spec)
         where = filter_of(body.filter, spec)
         texts = _text_fields(body, spec)
-        seqs = seqs_of(body.token, spec.shards)
+        tokens = tokens_of(body.token, spec.shards)
         vectors = await self._vectors(body, spec, deadline)
         depth, several = body.k + body.offset, bool(texts) or body.fuse
         check_size(depth * max(1, 0 if vectors is None else len(vectors)), spec, body.include)
         deep = min(max(depth, RANKED), MOST_K) if several else depth
-        asked = [] if vectors is None else [self._near(name, spec, body, vectors, where, deep, seqs, deadline)]
+        asked = [] if vectors is None else [self._near(name, spec, body, vectors, where, deep, tokens, deadline)]
         if body.hybrid is not None:
             text = TextQuery(body.hybrid.text, texts, deep, where, columns_of(body.include, spec), Level(body.level))
-            asked.append(self._shards.search_text(name, text, seqs, deadline))
+            asked.append(self._shards.search_text(name, text, tokens, left(deadline)))
         found = await asyncio.gather(*asked)
         hits = fused([one.hits for one in found], depth) if several else found[0].hits
         metric = None if several else spec.metric
@@ -66,14 +67,14 @@ class Searching:
         vectors: Floats,
         where: Filter,
         k: int,
-        seqs: Seqs,
+        tokens: Tokens,
         deadline: float,
-    ) -> Answer:
+    ) -> Found:
         threshold = None if body.threshold is None else nearness(body.threshold, spec.metric)
         tuning = Tuning() if body.tuning is None else Tuning(**structs.asdict(body.tuning))
         columns = columns_of(body.include, spec)
         query = Query(vectors, k, where, threshold, columns, tuning, Level(body.level))
-        return await self._shards.search(name, query, seqs, deadline)
+        return await self._shards.search(name, query, tokens, 0, left(deadline))
 
     async def _vectors(self, body: Search, spec: CollectionSpec, deadline: float) -> Floats | None:
         """None where only words are looked for."""
@@ -142,10 +143,10 @@ def _text_fields(body: Search, spec: CollectionSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(body.hybrid.fields)) or tuple(texts)
 
 
-def _told(found: Sequence[Answer], where: Filter, spec: CollectionSpec) -> dict[str, Any]:
+def _told(found: Sequence[Found], where: Filter, spec: CollectionSpec) -> dict[str, Any]:
     """What stands beside the results."""
     missing = {str(shard): reason for one in found for shard, reason in one.missing.items()}
-    told = {"partial": bool(missing), "missing": missing, "token": token_of(*(one.seqs for one in found))}
+    told: dict[str, Any] = {"partial": bool(missing), "missing": missing}
     notes = notes_of(where, spec)
     return {**told, "notes": notes} if notes else told
 

@@ -1,69 +1,70 @@
-"""The client of shards, as the vectors API needs it: `actors.vectors.scatter` is one, and tests have another."""
+"""The client of shards, as the vectors API needs it: `actors.vectors.scatter.Shards` is one, and tests have another."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
 
-from actors.vectors.query import Hits, Query, TextQuery
-from control.specs.collection import Acknowledgement, CollectionSpec
+from actors.vectors.query import Level, Query, TextQuery
+from actors.vectors.scatter import Found, Receipt
+from actors.vectors.tables import CollectionRow
+from control.specs.collection import Acknowledgement
 from control.specs.vector_filter import Filter
 
-Seqs = Mapping[int, int]
-"""By shard, a sequence number of its log: what a token stands for."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """`hits` of all shards merged, but for those in `missing`, which did not answer for the reason given; `seqs` is how
-    far each shard had applied its log.
-    """
-
-    hits: Hits
-    missing: Mapping[int, str] = field(default_factory=dict)
-    seqs: Seqs = field(default_factory=dict)
+Tokens = Mapping[int, int]
+"""By shard, a sequence number of its log."""
 
 
 class Shards(Protocol):
-    """Deadlines are moments on the event loop's clock. A collection that is not there raises KeyError; the rest of what
-    is raised is of `actors.vectors.replication.errors`, and TimeoutError.
-    """
+    """What is raised is of `actors.vectors.scatter`."""
 
-    def collections(self) -> Mapping[str, CollectionSpec]: ...
+    def collections(self) -> Mapping[str, CollectionRow]: ...
 
     async def upsert(
-        self, collection: str, batch: pa.RecordBatch, ack: Acknowledgement | None, deadline: float
-    ) -> Seqs: ...
+        self, name: str, rows: pa.RecordBatch, acknowledge: Acknowledgement | None, seconds: float
+    ) -> Receipt: ...
 
     async def update(
-        self, collection: str, changes: pa.RecordBatch, ack: Acknowledgement | None, deadline: float
-    ) -> Seqs: ...
+        self, name: str, change: pa.RecordBatch, acknowledge: Acknowledgement | None, seconds: float
+    ) -> Receipt: ...
 
-    async def delete(self, collection: str, ids: pa.Array, ack: Acknowledgement | None, deadline: float) -> Seqs: ...
+    async def delete(
+        self, name: str, ids: pa.Array, acknowledge: Acknowledgement | None, seconds: float
+    ) -> Receipt: ...
 
     async def delete_where(
-        self, collection: str, where: Filter, ack: Acknowledgement | None, deadline: float
-    ) -> Seqs: ...
+        self, name: str, where: Filter, acknowledge: Acknowledgement | None, seconds: float
+    ) -> Receipt: ...
 
-    async def search(self, collection: str, query: Query, tokens: Seqs, deadline: float) -> Answer: ...
+    async def search(self, name: str, query: Query, tokens: Tokens, offset: int, seconds: float) -> Found: ...
 
-    async def search_text(self, collection: str, query: TextQuery, tokens: Seqs, deadline: float) -> Answer: ...
+    async def search_text(self, name: str, query: TextQuery, tokens: Tokens, seconds: float) -> Found: ...
 
     async def fetch(
-        self, collection: str, ids: pa.Array, columns: tuple[str, ...], deadline: float
+        self, name: str, ids: pa.Array, columns: tuple[str, ...], level: Level, tokens: Tokens, seconds: float
     ) -> pa.RecordBatch: ...
 
     async def scroll(
         self,
-        collection: str,
+        name: str,
         where: Filter,
         after: int | str | None,
         limit: int,
         columns: tuple[str, ...],
-        deadline: float,
+        level: Level,
+        tokens: Tokens,
+        seconds: float,
     ) -> pa.RecordBatch: ...
 
-    async def count(self, collection: str, where: Filter, deadline: float) -> int: ...
+    async def count(self, name: str, where: Filter, level: Level, tokens: Tokens, seconds: float) -> int: ...
+
+
+def left(deadline: float) -> float:
+    """Seconds until a moment on the event loop's clock. Raises TimeoutError where it is over."""
+    seconds = deadline - asyncio.get_running_loop().time()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds

@@ -6,17 +6,17 @@ from collections.abc import Iterable
 
 from serve_apps.gateway.errors import ApiError
 from serve_apps.vectors.refusals import invalid
-from serve_apps.vectors.shards import Seqs
+from serve_apps.vectors.shards import Tokens
 
 MOST = 1 << 62
 
 
-def token_of(*parts: Seqs) -> str:
-    """Of all the writes or reads together."""
+def token_of(*parts: Tokens) -> str:
+    """Of all the writes together."""
     return ",".join(f"{shard}:{seq}" for shard, seq in sorted(_greatest(parts).items()))
 
 
-def seqs_of(token: str, shards: int) -> Seqs:
+def tokens_of(token: str, shards: int) -> Tokens:
     """Raises ApiError 400 for what is no token of a collection of so many shards."""
     try:
         pairs = [one.split(":") for one in token.split(",")] if token else []
@@ -28,7 +28,7 @@ def seqs_of(token: str, shards: int) -> Seqs:
     return found
 
 
-def _greatest(parts: Iterable[Seqs]) -> dict[int, int]:
+def _greatest(parts: Iterable[Tokens]) -> dict[int, int]:
     found: dict[int, int] = {}
     for part in parts:
         for shard, seq in part.items():

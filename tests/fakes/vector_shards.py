@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from actors.vectors.query import Hits, Query, TextQuery
+from actors.vectors.query import Hits, Level, Query, TextQuery
 from actors.vectors.rows import ID, VECTOR, row_schema
+from actors.vectors.scatter import Found, Receipt
+from actors.vectors.tables import CollectionRow
 from control.specs.collection import Acknowledgement, CollectionSpec
 from control.specs.vector_filter import Filter
-from serve_apps.vectors.shards import Answer, Seqs
+from serve_apps.vectors.shards import Tokens
 from tests.props.test_vector_filters import matches, split
 
 Row = dict[str, Any]
@@ -36,82 +38,89 @@ class FakeShards:
         self.cancelled = 0
         self.missing: dict[int, str] = {}
 
-    def collections(self) -> Mapping[str, CollectionSpec]:
-        return self.specs
+    def collections(self) -> Mapping[str, CollectionRow]:
+        return {name: CollectionRow("life", spec, ()) for name, spec in self.specs.items()}
 
     async def upsert(
-        self, collection: str, batch: pa.RecordBatch, ack: Acknowledgement | None, deadline: float
-    ) -> Seqs:
-        await self._called(ack)
-        assert batch.schema == row_schema(self.specs[collection])
-        batch.validate(full=True)
-        for row in batch.to_pylist():
-            self.rows[collection][row[ID]] = row
-        return self._written()
+        self, name: str, rows: pa.RecordBatch, acknowledge: Acknowledgement | None, seconds: float
+    ) -> Receipt:
+        await self._called(acknowledge)
+        assert rows.schema == row_schema(self.specs[name])
+        rows.validate(full=True)
+        for row in rows.to_pylist():
+            self.rows[name][row[ID]] = row
+        return self._written(len(rows))
 
     async def update(
-        self, collection: str, changes: pa.RecordBatch, ack: Acknowledgement | None, deadline: float
-    ) -> Seqs:
-        await self._called(ack)
-        for change in changes.to_pylist():
-            if change[ID] in self.rows[collection]:
-                self.rows[collection][change[ID]] |= change
-        return self._written()
+        self, name: str, change: pa.RecordBatch, acknowledge: Acknowledgement | None, seconds: float
+    ) -> Receipt:
+        await self._called(acknowledge)
+        found = [one for one in change.to_pylist() if one[ID] in self.rows[name]]
+        for one in found:
+            self.rows[name][one[ID]] |= one
+        return self._written(len(found))
 
-    async def delete(self, collection: str, ids: pa.Array, ack: Acknowledgement | None, deadline: float) -> Seqs:
-        await self._called(ack)
+    async def delete(self, name: str, ids: pa.Array, acknowledge: Acknowledgement | None, seconds: float) -> Receipt:
+        await self._called(acknowledge)
         for one in ids.to_pylist():
-            self.rows[collection].pop(one, None)
-        return self._written()
+            self.rows[name].pop(one, None)
+        return self._written(len(ids))
 
-    async def delete_where(self, collection: str, where: Filter, ack: Acknowledgement | None, deadline: float) -> Seqs:
-        await self._called(ack)
-        kept = {one: row for one, row in self.rows[collection].items() if not matches(row, where)}
-        self.rows[collection] = kept
-        return self._written()
+    async def delete_where(
+        self, name: str, where: Filter, acknowledge: Acknowledgement | None, seconds: float
+    ) -> Receipt:
+        await self._called(acknowledge)
+        kept = {one: row for one, row in self.rows[name].items() if not matches(row, where)}
+        gone = len(self.rows[name]) - len(kept)
+        self.rows[name] = kept
+        return self._written(gone)
 
-    async def search(self, collection: str, query: Query, tokens: Seqs, deadline: float) -> Answer:
+    async def search(self, name: str, query: Query, tokens: Tokens, offset: int, seconds: float) -> Found:
         await self._called(query, tokens)
-        spec, found = self.specs[collection], []
+        spec, found = self.specs[name], []
         for vector in query.vectors:
-            scored = [(self._score(spec, vector, row), row) for row in self._matching(collection, query.where)]
+            scored = [(self._score(spec, vector, row), row) for row in self._matching(name, query.where)]
             scored = [one for one in scored if query.threshold is None or one[0] >= query.threshold]
             found.append(sorted(scored, key=lambda one: -one[0])[: query.k])
-        return Answer(self._hits(spec, found, query.columns), self.missing, {0: self.seq})
+        return Found(self._hits(spec, found, query.columns), self.missing)
 
-    async def search_text(self, collection: str, query: TextQuery, tokens: Seqs, deadline: float) -> Answer:
+    async def search_text(self, name: str, query: TextQuery, tokens: Tokens, seconds: float) -> Found:
         """A row's score is how many of the words it has."""
         await self._called(query, tokens)
         wanted, scored = split(query.text), []
-        for row in self._matching(collection, query.where):
+        for row in self._matching(name, query.where):
             has = set().union(*(split(row[name] or "") for name in query.fields))
             if wanted & has:
                 scored.append((float(len(wanted & has)), row))
         found = [sorted(scored, key=lambda one: -one[0])[: query.k]]
-        return Answer(self._hits(self.specs[collection], found, query.columns), self.missing, {0: self.seq})
+        return Found(self._hits(self.specs[name], found, query.columns), self.missing)
 
-    async def fetch(self, collection: str, ids: pa.Array, columns: tuple[str, ...], deadline: float) -> pa.RecordBatch:
-        await self._called()
-        rows = self.rows[collection]
-        return self._batch(self.specs[collection], [rows[one] for one in ids.to_pylist() if one in rows], columns)
+    async def fetch(
+        self, name: str, ids: pa.Array, columns: tuple[str, ...], level: Level, tokens: Tokens, seconds: float
+    ) -> pa.RecordBatch:
+        await self._called(level, tokens)
+        rows = self.rows[name]
+        return self._batch(self.specs[name], [rows[one] for one in ids.to_pylist() if one in rows], columns)
 
     async def scroll(
         self,
-        collection: str,
+        name: str,
         where: Filter,
         after: RowId | None,
         limit: int,
         columns: tuple[str, ...],
-        deadline: float,
+        level: Level,
+        tokens: Tokens,
+        seconds: float,
     ) -> pa.RecordBatch:
-        await self._called()
-        rows = sorted(self._matching(collection, where), key=lambda row: row[ID])
+        await self._called(level, tokens)
+        rows = sorted(self._matching(name, where), key=lambda row: row[ID])
         page = [row for row in rows if after is None or row[ID] > after][:limit]
-        return self._batch(self.specs[collection], page, columns)
+        return self._batch(self.specs[name], page, columns)
 
-    async def count(self, collection: str, where: Filter, deadline: float) -> int:
-        await self._called()
-        return len(self._matching(collection, where))
+    async def count(self, name: str, where: Filter, level: Level, tokens: Tokens, seconds: float) -> int:
+        await self._called(level, tokens)
+        return len(self._matching(name, where))
 
     async def _called(self, *asked: Any) -> None:
         self.asked += asked
@@ -124,12 +133,12 @@ class FakeShards:
         if self.failure is not None:
             raise self.failure
 
-    def _written(self) -> Seqs:
+    def _written(self, rows: int) -> Receipt:
         self.seq += 1
-        return {0: self.seq}
+        return Receipt({0: self.seq}, rows)
 
-    def _matching(self, collection: str, where: Filter) -> list[Row]:
-        return [row for row in self.rows[collection].values() if matches(row, where)]
+    def _matching(self, name: str, where: Filter) -> list[Row]:
+        return [row for row in self.rows[name].values() if matches(row, where)]
 
     def _score(self, spec: CollectionSpec, query: Any, row: Row) -> float:
         vector = np.array(row[VECTOR], np.float32)

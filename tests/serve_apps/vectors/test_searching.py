@@ -40,7 +40,7 @@ def test_a_search_finds_the_nearest_with_their_metadata() -> None:
                 {"id": "northeast", "score": pytest.approx(0.7071, abs=1e-4), "metadata": ROWS[3]["metadata"]},
             ]
         ]
-        assert (found["partial"], found["missing"], found["token"]) == (False, {}, "0:1")
+        assert (found["partial"], found["missing"]) == (False, {})
 
     run(story())
 
