@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
+from control.checks_collection import collection_faults, collection_notes
+from control.checks_collection import room_faults as collection_room_faults
 from control.checks_deployment import deployment_faults, deployment_notes, room_faults
 from control.checks_filters import filter_faults, filter_notes
 from control.checks_gateway import gateway_faults, gateway_notes
@@ -30,6 +32,7 @@ from control.scheduler.state import WHOLE, Kind, Node, Rules
 from control.scheduler.view import known_nodes
 from control.specs.base import Manifest
 from control.specs.cluster import Cluster
+from control.specs.collection import Collection, CollectionSpec
 from control.specs.deployment import Deployment
 from control.specs.document import Document
 from control.specs.gateway import Gateway, GatewayFile
@@ -39,6 +42,7 @@ from control.specs.queue import Queue
 from control.specs.step_template import StepTemplate
 from control.specs.workflow import Workflow
 from control.specs.workload import Workload, WorkloadSpec
+from control.vectors.devices import workload_of
 from control.waiting import waiting_values
 
 
@@ -68,6 +72,8 @@ class Surroundings:
     """What is known of models: their versions, what people decided about them, and the deployments as stored."""
     deployments: tuple[Deployment, ...] = ()
     gateways: tuple[Gateway, ...] = ()
+    collections: Mapping[str, CollectionSpec] = field(default_factory=dict)
+    """As they are stored, without the documents."""
     force: bool = False
 
     @staticmethod
@@ -76,6 +82,7 @@ class Surroundings:
     ) -> Surroundings:
         stored = tuple(stored)
         specs = {(one.kind, one.name): spec for one in stored if (spec := _read(one)) is not None}
+        collections = {spec.name: spec.spec for spec in specs.values() if isinstance(spec, Collection)}
         specs |= {(document.kind, document.name): document.spec for document in documents}
         policies = [spec for spec in specs.values() if isinstance(spec, ClusterPolicy)]
         config_maps = tuple(spec for spec in specs.values() if isinstance(spec, ConfigMap))
@@ -89,6 +96,7 @@ class Surroundings:
             config_maps=config_maps,
             deployments=tuple(spec for spec in specs.values() if isinstance(spec, Deployment)),
             gateways=tuple(spec.gateway for spec in specs.values() if isinstance(spec, GatewayFile)),
+            collections=collections,
             force=force,
             sites=sites_of(nodes, [spec for spec in specs.values() if isinstance(spec, Cluster)]),
         )
@@ -107,6 +115,7 @@ _MODELS: Mapping[str, type[Manifest] | type[GatewayFile]] = {
     "Deployment": Deployment,
     "Queue": Queue,
     "Gateway": GatewayFile,
+    "Collection": Collection,
 }
 """The kinds that others are checked against."""
 
@@ -152,6 +161,13 @@ def asks_of(document: Document, steps: Table) -> list[Ask]:
             return [_ask(document, spec.spec)]
         case Deployment() as spec:
             return [_ask(document, spec.spec.together(_fewest(spec)))]
+        case Collection() as spec if spec.spec.index.device == "gpu":
+            return [
+                Ask(
+                    ("spec", "index", "device"),
+                    wanted("", workload_of(spec.spec, spec.spec.shards * spec.spec.replicas)),
+                )
+            ]
         case Workflow() as spec:
             tasks = graph_of(spec, steps).tasks
             return [Ask(task.path, wanted("", _task(task, spec))) for task in tasks if task.needs_lease]
@@ -220,6 +236,9 @@ def _meaning(document: Document, around: Surroundings) -> Iterator[Fault]:
         case GatewayFile() as spec:
             yield from gateway_faults(spec.gateway, [one for one in around.gateways if one.name != spec.name])
             yield from filter_faults(spec)
+        case Collection() as spec:
+            stored = around.collections.get(spec.name)
+            yield from collection_faults(spec, stored, around.deployments, started=around.started)
 
 
 def _names(path: Loc, name: str | None, what: str, known: Iterable[str]) -> Iterator[Fault]:
@@ -242,6 +261,8 @@ def _notes(document: Document, around: Surroundings) -> Iterator[Fault]:
         case GatewayFile() as spec:
             yield from gateway_notes(spec.gateway, around.deployments)
             yield from filter_notes(spec)
+        case Collection() as spec:
+            yield from collection_notes(spec, around.nodes)
         case Queue() as spec if around.devices is not None:
             yield from overcommitment(spec.name, {queue.name: queue for queue in around.rules.queues}, around.devices)
     if around.nodes:
@@ -256,6 +277,8 @@ def _notes(document: Document, around: Surroundings) -> Iterator[Fault]:
 
 def _capacity(document: Document, around: Surroundings, idle: Quotas) -> Iterator[Fault]:
     """What could never be granted, although everybody else had left, or not be used."""
+    if isinstance(document.spec, Collection):
+        yield from collection_room_faults(document.spec, around.nodes)
     for ask in asks_of(document, around.steps):
         workload, sharing = ask.workload, around.rules.sharing
         size = _size(workload)

@@ -11,15 +11,25 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from control import device_load, engine_report, traffic
+from control import device_load, engine_report, traffic, vector_report
 from control.accounts import Reply, Report
 from control.engine_report import EngineReport
 from control.kernel.beats import read_beats
 from control.kernel.calls import call
 from control.kernel.clock import system_clock
 from control.kernel.home import Home
-from control.kernel.ids import API_KEY_KIND, CACHE_ACTOR, LEDGER, TABLE_KIND, TABLE_NAME, WAKE_PREFIX, control_name
+from control.kernel.ids import (
+    API_KEY_KIND,
+    CACHE_ACTOR,
+    LEDGER,
+    TABLE_KIND,
+    TABLE_NAME,
+    VECTORS_TABLE,
+    WAKE_PREFIX,
+    control_name,
+)
 from control.kernel.store import Store
+from control.vector_report import VectorReport
 
 Stamp = tuple[int, int]
 LEDGER_SECONDS = 5.0
@@ -33,6 +43,14 @@ def read_gateway_table() -> bytes | None:
     """The gateway's table as JSON with its version, None before the first."""
     found = store().get(TABLE_KIND, TABLE_NAME)
     return None if found is None else json.dumps({"version": found.generation, **found.spec}).encode()
+
+
+def read_vector_table() -> bytes | None:
+    """The collections' table (`control.vectors.table`) as JSON, `{"version": …, "collections": {…}}`; None before the
+    first.
+    """
+    found = store().get(TABLE_KIND, VECTORS_TABLE)
+    return None if found is None else json.dumps({"version": found.generation, "collections": found.spec}).encode()
 
 
 def read_api_keys(seen: Stamp | None) -> tuple[Stamp, Iterable[tuple[str, int, Mapping[str, Any]]]] | None:
@@ -61,6 +79,11 @@ def write_engine(app: str, report: EngineReport) -> None:
     store().beat(engine_report.BEAT_PREFIX + app, engine_report.document(report), now=system_clock())
 
 
+def write_vectors(actor: str, report: VectorReport) -> None:
+    """The figures of a replica of a collection's shard, by the name of its actor."""
+    store().beat(actor, vector_report.document(report), now=system_clock())
+
+
 def ask_to_wake(deployment: str) -> None:
     """Somebody waits for a deployment that was scaled to zero."""
     store().beat(WAKE_PREFIX + deployment, {}, now=system_clock())
@@ -85,6 +108,12 @@ def keep_answer(ask: Any, body: bytes, cost: int) -> None:
 def store() -> Store:
     """Opened once by each replica, which may have a name that was never there before: those long gone are cleared."""
     opened = Store(Home.find().store_url)
-    for prefix in (traffic.BEAT_PREFIX, engine_report.BEAT_PREFIX, device_load.BEAT_PREFIX, WAKE_PREFIX):
+    for prefix in (
+        traffic.BEAT_PREFIX,
+        engine_report.BEAT_PREFIX,
+        device_load.BEAT_PREFIX,
+        WAKE_PREFIX,
+        vector_report.BEAT_PREFIX,
+    ):
         opened.forget_beats(prefix, before=system_clock() - GONE_SECONDS)
     return opened

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from control.insight import why_of
-from control.kernel.ids import StepName, life_of, run_name
+from control.kernel.ids import VECTORS_WORKLOAD_PREFIX, StepName, life_of, run_name
 from control.kernel.store import Object
 
 
@@ -55,7 +56,29 @@ def _explain(subject: Object, world: _World, depth: int) -> tuple[Finding, ...]:
             for needed in (("Workload", name), ("Deployment", status["outputs"].get("deployment", ""))):
                 if (found := world.by_name.get(needed)) is not None:
                     findings += _explain(found, world, depth + 2)
+    if subject.kind == "Collection":
+        for shard in subject.status.get("shards", ()):
+            findings += tuple(_shard(shard, depth + 1))
+        for workload in (o for o in world.stored if o.kind == "Workload" and _is_of(o, subject)):
+            if workload.status.get("phase") == "Pending":
+                findings += _explain(workload, world, depth + 1)
     return findings
+
+
+def _shard(told: Mapping[str, Any], depth: int) -> Iterator[Finding]:
+    """A shard of a collection and its replicas, and what they lack."""
+    said = told["waits"] or f"replica {told['leader']} leads epoch {told['epoch']}"
+    yield Finding(depth, f"shard {told['shard']}", told["phase"], said)
+    for lack in told["lacks"]:
+        yield Finding(depth + 1, "lacks", "", lack)
+    for one in told["replicas"]:
+        where = f"on {one['node']}" if one["node"] else "nowhere yet"
+        builds = "; builds indexes anew" if one["builds"] else ""
+        yield Finding(depth + 1, f"replica {one['replica']}", one["state"], where + builds)
+
+
+def _is_of(workload: Object, collection: Object) -> bool:
+    return workload.name.startswith(f"{VECTORS_WORKLOAD_PREFIX}{collection.name}.{life_of(collection.uid)}.")
 
 
 def _why(workload: Object, world: _World) -> tuple[str, ...]:
@@ -75,7 +98,7 @@ def _finding(subject: Object, depth: int) -> Finding:
     return Finding(depth, f"{subject.kind}/{subject.name}", subject.status.get("phase", ""), reason)
 
 
-_WITH_STATUS = frozenset({"Run", "Workload", "Deployment", "ModelVersion"})
+_WITH_STATUS = frozenset({"Run", "Workload", "Deployment", "ModelVersion", "Collection"})
 
 
 def _needs(subject: Object) -> tuple[tuple[str, str], ...]:

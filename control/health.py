@@ -104,6 +104,11 @@ def health_of(
     problems += [f"deployment {s.deployment} is {s.phase}: {s.reason}" for s in servers if s.phase != "Ready"]
     problems += [told["message"] for o in stored if o.kind == "Deployment" for told in o.status.get("missed", ())]
     problems += [f"device {one} is in trouble" for one in devices.troubled]
+    problems += [
+        f"collection {o.name} is {o.status.get('phase', 'Starting')}: {o.status.get('reason', 'not seen yet')}"
+        for o in stored
+        if o.kind == "Collection" and o.status.get("phase") not in ("Ready", "Rebuilding")
+    ]
     return Health(
         components,
         f"{', '.join(policies)} applied" if policies else "no ClusterPolicy: the stated defaults",

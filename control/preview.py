@@ -9,11 +9,13 @@ from control.pipeline.preview import preview as pipeline_preview
 from control.pipeline.templates import Table
 from control.scheduler.preview import preview as scheduler_preview
 from control.specs.audit import FieldUse, audit
+from control.specs.collection import Collection
 from control.specs.document import Document
 from control.specs.gateway import GatewayFile
 from control.specs.line import Line
 from control.specs.step_template import StepTemplate
 from control.specs.workflow import Workflow
+from control.vectors.preview import preview as collection_preview
 from control.waiting import waiting_values
 
 
@@ -34,6 +36,8 @@ def preview(document: Document, steps: Table) -> Preview:
             lines = pipeline_preview(spec, steps)
         case GatewayFile() as spec:
             lines = gateway_preview(spec)
+        case Collection() as spec:
+            lines = collection_preview(spec)
         case spec:
             lines = scheduler_preview(spec)  # type: ignore[arg-type]  # the kinds of load.KINDS are exhausted
     later = {document.path_of(value.path): value for value in waiting_values(document, steps)}

@@ -17,6 +17,7 @@ from control.metrics.metric import Section, counter, gauge, times
 from control.metrics.reading import Actor, Backlog, Deployment, Device, Gateway
 from control.metrics.route_catalogue import ROUTE_SECTIONS
 from control.metrics.subjects import APP, Replica
+from control.metrics.vector_catalogue import VECTOR_SECTIONS
 from control.specs.inventory import DeviceLoad
 from control.traffic import Histogram, Traffic
 
@@ -294,6 +295,7 @@ SECTIONS: tuple[Section[Any], ...] = (
     DEPLOYMENTS,
     OBJECTIVES,
     PHASES,
+    *VECTOR_SECTIONS,
 )
 SERIES = frozenset(
     metric.name + suffix for section in SECTIONS for metric in section.metrics for suffix in metric.kind.suffixes

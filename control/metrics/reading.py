@@ -7,19 +7,20 @@ actors, and of replicas that should take traffic, it is kept how long they have 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from control import device_load, engine_report, route_traffic, traffic
+from control import device_load, engine_report, route_traffic, traffic, vector_report
 from control.engine_report import EngineReport
 from control.kernel.beats import read_beats
-from control.kernel.ids import DOMAINS
+from control.kernel.ids import DOMAINS, SHARD_KIND
 from control.kernel.store import Heartbeat, Object
 from control.route_traffic import RouteTraffic
 from control.specs.inventory import DeviceLoad
 from control.traffic import Traffic
+from control.vector_report import VectorReport
 
-KINDS = ("Node", "Workload", "Deployment")
+KINDS = ("Node", "Workload", "Deployment", SHARD_KIND)
 """The objects that a look needs."""
 LIVE_SECONDS = 30.0
 PHASES = ("observe", "decide", "record", "act")
@@ -100,8 +101,20 @@ class Deployment:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """A shard of a collection: the epoch of its leader (0: it never had one), and how many replicas belong to it."""
+
+    collection: str
+    number: int
+    phase: str
+    epoch: int
+    members: int
+
+
+@dataclass(frozen=True)
 class Reading:
-    """`gateways` by their ids, `engines` by application, `holders` the devices that each workload has.
+    """`gateways` by their ids, `engines` by application, `holders` the devices that each workload has, `vectors` what
+    each replica of a shard said, by its actor.
 
     `silent` tells of each application that a deployment names for how many seconds it has said nothing, None if it
     never said anything.
@@ -116,6 +129,8 @@ class Reading:
     actors: tuple[Actor, ...]
     backlog: tuple[Backlog, ...]
     deployments: tuple[Deployment, ...]
+    vectors: Mapping[str, VectorReport] = field(default_factory=dict)
+    shards: tuple[Shard, ...] = ()
 
 
 def reading_of(stored: Iterable[Object], beats: Iterable[Heartbeat], now: float) -> Reading:
@@ -137,6 +152,8 @@ def reading_of(stored: Iterable[Object], beats: Iterable[Heartbeat], now: float)
         actors=_actors(beats, now),
         backlog=_backlog(workloads, now),
         deployments=deployments,
+        vectors=_vectors(live),
+        shards=tuple(_shard(o) for o in stored if o.kind == SHARD_KIND),
     )
 
 
@@ -159,6 +176,16 @@ def _gateway(body: Mapping[str, Any]) -> Gateway:
 def _engines(beats: Iterable[Heartbeat]) -> dict[str, Engine]:
     said = read_beats(beats, engine_report.BEAT_PREFIX, engine_report.parse)
     return {app: Engine(at, report) for app, at, report in said}
+
+
+def _vectors(beats: Iterable[Heartbeat]) -> dict[str, VectorReport]:
+    said = read_beats(beats, vector_report.BEAT_PREFIX, vector_report.parse)
+    return {vector_report.BEAT_PREFIX + rest: report for rest, _, report in said}
+
+
+def _shard(stored: Object) -> Shard:
+    told = stored.spec
+    return Shard(told["collection"], told["number"], told["phase"], told["epoch"], len(told["members"]))
 
 
 def _loads(beats: Iterable[Heartbeat]) -> dict[str, DeviceLoad]:

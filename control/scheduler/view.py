@@ -242,7 +242,7 @@ def _running(workloads: Sequence[Workload], drive: Drive) -> frozenset[str]:
     if any(name.startswith(APP_WORKLOAD_PREFIX) for name in holders):
         found |= {name.workload for app in drive.apps() if (name := AppName.parse(app))}
     if any(name.startswith(VECTORS_WORKLOAD_PREFIX) for name in holders):
-        found |= {name.workload for actor in drive.actors(VECTORS_PREFIX) if (name := ReplicaName.parse(actor))}
+        found |= {one.workload for actor in drive.actors(VECTORS_PREFIX) if (one := ReplicaName.parse(actor))}
     return frozenset(found)
 
 

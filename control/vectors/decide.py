@@ -26,6 +26,7 @@ from control.kernel.plan import (
 )
 from control.specs.replica import ReplicaRequest
 from control.vectors.conduct import Step, advance, told
+from control.vectors.devices import workload_of
 from control.vectors.enlist import enlisted
 from control.vectors.look import LOST_SECONDS, Look
 from control.vectors.memory import needed
@@ -118,9 +119,7 @@ def _stored(before: Shard, after: Shard, step: Step) -> Iterator[Record]:
     if not before.revision:
         yield Create(kind=SHARD_KIND, name=after.name, event=event, reason=reason, spec=spec)
         return
-    yield PutSpec(
-        kind=SHARD_KIND, name=after.name, event=event, reason=reason, spec=spec, revision=before.revision
-    )
+    yield PutSpec(kind=SHARD_KIND, name=after.name, event=event, reason=reason, spec=spec, revision=before.revision)
     if after.phase is not before.phase:
         about = f"shard {after.number}: {reason}"
         yield Note(kind="Collection", name=after.collection, event=step.event, reason=about)
@@ -214,7 +213,7 @@ def _workloads(snapshot: Snapshot, looks: Iterable[Look]) -> Plan:
         for look in looks
         if look.collection.spec.index.device == "gpu"
         for replica in look.shard.replicas
-        if not look.lost(replica.number)
+        if not look.lost(replica.number) and look.shard.called(replica.number).workload not in snapshot.asked
     ]
     stored = [look.shard for look in looks] + list(snapshot.shards)
     held = {shard.called(one.number).workload for shard in stored for one in (*shard.replicas, *shard.ending)}
@@ -223,14 +222,13 @@ def _workloads(snapshot: Snapshot, looks: Iterable[Look]) -> Plan:
         for name in sorted(snapshot.asked)
         if name.startswith(VECTORS_WORKLOAD_PREFIX) and name not in held
     )
-    return Plan((*(one for one in asked if snapshot.asked.get(one.name) != one.spec["spec"]), *released))
+    return Plan((*asked, *released))
 
 
 def _ask(look: Look, replica: Replica) -> PutSpec:
-    """Asked once: what it holds does not follow what its replicas grow to, as that would be another placement."""
+    """Asked once: more for one that has grown would be another placement, far from its data."""
     name = look.shard.called(replica.number).workload
-    memory = needed(look.collection.spec, 0)
-    spec = {"type": "inference", "devices": 1, "device_memory": memory, "memory": memory}
+    spec = workload_of(look.collection.spec).model_dump(mode="json", exclude_defaults=True)
     return PutSpec(
         kind="Workload",
         name=name,

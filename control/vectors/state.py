@@ -146,9 +146,10 @@ class Surroundings:
 @dataclass(frozen=True)
 class Snapshot:
     """One look. `rooms` are the nodes, by the name that lasts; `away` tells for how many seconds one has been gone that
-    was there. `replicas` and `placements` are keyed by actor and workload, `sizes` has the bytes of memory that each
-    actor last said it takes. `unreadable` are the lives of collections that an older plane wrote and this one cannot
-    read: nothing of them is touched. `table` is the table as published at `published_at`, None before the first.
+    was there. `replicas` and `placements` are keyed by actor and workload; `asked` are the workloads that are stored,
+    `sizes` has the bytes of memory that each actor last said it takes. `unreadable` are the lives of collections that
+    an older plane wrote and this one cannot read: nothing of them is touched. `table` is the table as published at
+    `published_at`, None before the first.
     """
 
     now: float
@@ -160,7 +161,7 @@ class Snapshot:
     away: Mapping[str, float] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
     placements: Mapping[str, Placement] = field(default_factory=dict)
-    asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
     unreadable: frozenset[str] = frozenset()
     table: Mapping[str, Any] | None = None
     published_at: float = 0.0

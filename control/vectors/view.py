@@ -60,7 +60,7 @@ def observe(store: Store, drive: Drive, surroundings: Surroundings, memory: Memo
         away=memory.away(sorted(placed), rooms, now),
         sizes=sizes,
         placements={o.name: placement_of(o.status, live) for o in workloads},
-        asked={o.name: o.spec["spec"] for o in workloads},
+        asked=frozenset(o.name for o in workloads),
         unreadable=unreadable,
         table=None if table is None else table.spec,
         published_at=0.0 if table is None else table.updated_at,

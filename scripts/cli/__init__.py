@@ -1,6 +1,6 @@
 """The command line: `biplane`, or `python -m scripts.cli` inside a submitted job."""
 
-from scripts.cli import gateway_commands, judge, model_commands
+from scripts.cli import gateway_commands, judge, model_commands, vectors
 from scripts.cli.app import main
 
-__all__ = ["gateway_commands", "judge", "main", "model_commands"]
+__all__ = ["gateway_commands", "judge", "main", "model_commands", "vectors"]

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import time
 
+from control import vector_report
 from control.data_plane import (
     ask_to_wake,
     read_api_keys,
     read_engines,
     read_gateway_table,
+    read_vector_table,
     write_engine,
     write_traffic,
+    write_vectors,
 )
 from control.engine_report import EngineReport
-from control.kernel.ids import API_KEY_KIND, TABLE_KIND, TABLE_NAME, WAKE_PREFIX
+from control.kernel.ids import API_KEY_KIND, TABLE_KIND, TABLE_NAME, VECTORS_TABLE, WAKE_PREFIX
 from control.kernel.plan import PutSpec, Record, Remove
 from control.kernel.store import Store
 from control.traffic import BEAT_PREFIX, Traffic, document, parse
+from control.vector_report import VectorReport
 
 
 def test_every_replica_has_its_last_reading(store: Store) -> None:
@@ -42,6 +46,25 @@ def test_the_table_comes_with_its_version(store: Store) -> None:
     raw = read_gateway_table()
     assert raw is not None
     assert json.loads(raw) == {"version": 1, **table}
+
+
+def test_the_table_of_collections_is_another_one(store: Store) -> None:
+    assert read_vector_table() is None
+    table = {"docs": {"life": "0a0a0a0a", "shards": []}}
+    for name, spec in ((VECTORS_TABLE, table), (TABLE_NAME, {"models": {}})):
+        change = PutSpec(kind=TABLE_KIND, name=name, event="Published", reason="", spec=spec)
+        store.commit((change,), who="vectors", now=1.0)
+    raw = read_vector_table()
+    assert raw is not None
+    assert json.loads(raw) == {"version": 1, "collections": table}
+
+
+def test_a_replica_of_a_collection_has_its_last_figures(store: Store) -> None:
+    actor = "vectors:docs:0a0a0a0a:0:1"
+    for rows in (3, 4):
+        write_vectors(actor, VectorReport(rows=rows))
+    (beat,) = store.heartbeats(vector_report.BEAT_PREFIX)
+    assert (beat.actor, vector_report.parse(beat.body)) == (actor, VectorReport(rows=4))
 
 
 def test_keys_are_read_again_when_one_of_them_changed_and_only_then(store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from control.explain import explain
 from tests.control.router.world import deployment, plane_with
+from tests.control.vectors.world import World, collection
 from tests.fakes.plane import WORKFLOW, Plane
 
 HOG = "apiVersion: biplane/v1\nkind: Workload\nmetadata: {name: hog}\nspec: {type: inference, devices: 7}\n"
@@ -80,3 +81,31 @@ def test_a_workload_that_waits_says_for_each_node_which_rule_fails_and_what_woul
         (f.about, f.reason) for f in found
     ]
     assert "preemption is off; with it hog would have to stop for it" in [f.reason for f in found]
+
+
+def test_a_collection_leads_to_its_shards_their_replicas_and_what_they_lack() -> None:
+    world = World(2, collection(replicas=2))
+    world.settle()
+    world.replicas.kill(world.leader())
+    for _ in range(5):
+        world.turn(3.0)
+    world.remove_node("n1")
+    world.turn(3.0)
+    found = told(world.plane, "Collection")
+    assert found[0][:3] == (0, "Collection/docs", "Degraded")
+    assert [about for depth, about, _, _ in found if depth == 1] == ["shard 0"]
+    lacks = [reason for _, about, _, reason in found if about == "lacks"]
+    assert any("its node n1 is not there" in lack for lack in lacks)
+    assert ("replica 1", "away", "on n1") in [(about, phase, reason) for _, about, phase, reason in found]
+
+
+def test_a_replica_on_a_gpu_that_waits_leads_to_what_the_scheduler_said() -> None:
+    plane = Plane()
+    plane.apply(HOG.replace("devices: 7", "devices: 8"))
+    plane.settle()
+    plane.apply(collection(replicas=1, index="{device: gpu}"))
+    for _ in range(4):
+        plane.turn()
+    found = told(plane, "Collection")
+    assert any("8 of its 8" in reason or "0 of its 8" in reason for _, _, _, reason in found), found
+    assert [about for _, about, _, _ in found if about.startswith("Workload/vectors.docs.")]

@@ -60,6 +60,13 @@ def test_what_is_silent_waits_or_does_not_serve_is_a_problem() -> None:
     assert found.backlog[0].seconds == 40.0
 
 
+def test_a_collection_that_cannot_take_writes_is_a_problem() -> None:
+    well = [stored("Collection", phase, {}, {"phase": phase, "reason": ""}) for phase in ("Ready", "Rebuilding")]
+    sick = stored("Collection", "docs", {}, {"phase": "Degraded", "reason": "shard 0 takes no writes"})
+    assert health(*well).problems == ()
+    assert health(sick).problems == ("collection docs is Degraded: shard 0 takes no writes",)
+
+
 def test_a_control_actor_that_never_was_seen_is_told() -> None:
     (problem,) = health(beats=BEATS[1:]).problems
     assert problem == "scheduler gives no sign of life"

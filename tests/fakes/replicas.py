@@ -20,13 +20,17 @@ ShardKey = tuple[str, str, int]
 
 @dataclass
 class Disk:
-    """What a replica has made durable. An entry is the epoch of its leader and a number; 0 is that leader's first."""
+    """What a replica has made durable. An entry is the epoch of its leader and a number; 0 is that leader's first.
+
+    `matched` is how far each other replica's log is known to go with a leader's own.
+    """
 
     promised: int = 0
     assignment: Assignment | None = None
     leads: bool = False
     log: list[tuple[int, int]] = field(default_factory=list)
     committed: int = 0
+    matched: dict[str, int] = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
@@ -130,6 +134,7 @@ class FakeReplicas:
         disk.promised, disk.assignment, disk.leads = assignment.epoch, assignment, leads
         if begins:
             disk.log.append((assignment.epoch, 0))
+            disk.matched.clear()
         if leads:
             self.leaders[_shard(effect.actor), assignment.epoch].add(effect.actor)
         known.told, known.trouble = effect.number, ""
@@ -192,27 +197,35 @@ class FakeReplicas:
             disk.log.append((disk.epoch, number))
 
     def replicate(self) -> None:
-        """Leaders send what they have to those who listen, and see what a quorum has."""
-        for actor in [actor for actor in self.processes if self.leading(actor) and actor not in self.unreachable]:
-            disk = self.disk(actor)
-            assert disk.assignment is not None
-            has = {actor}
-            for other in (*disk.assignment.members, *disk.assignment.learners):
-                if other != actor and self._sent(actor, other):
-                    has.add(other)
-            members = disk.assignment.members
-            if sum(one in has for one in members) > len(members) // 2:
-                disk.committed = len(disk.log)
-                self.acknowledged[_shard(actor)] |= {number for _, number in disk.log if number}
+        """Every leader sends what it has to all who listen."""
+        for actor in list(self.processes):
+            for other in list(self.processes):
+                self.send(actor, other)
 
-    def _sent(self, actor: str, other: str) -> bool:
-        process, disk = self.processes.get(other), self.disk(actor)
+    def send(self, actor: str, other: str) -> None:
+        """What one leader has to another replica of its shard; and the leader sees what a quorum has."""
+        if not self.leading(actor) or actor in self.unreachable:
+            return
+        disk = self.disk(actor)
+        assert disk.assignment is not None
+        fed = {*disk.assignment.members, *disk.assignment.learners} - {actor}
+        if other in fed and self._heard(disk, other):
+            disk.matched[other] = len(disk.log)
+        disk.matched[actor] = len(disk.log)
+        had = sorted((disk.matched.get(one, 0) for one in disk.assignment.members), reverse=True)
+        common = had[len(had) // 2]
+        if common and disk.log[common - 1][0] == disk.epoch:
+            disk.committed = common
+            self.acknowledged[_shard(actor)] |= {number for _, number in disk.log[:common] if number}
+
+    def _heard(self, disk: Disk, other: str) -> bool:
+        process = self.processes.get(other)
         if process is None or not process.alive or other in self.unreachable:
             return False
         theirs = self.disk(other)
-        if theirs.promised > disk.epoch:
+        if theirs.promised > disk.epoch or (theirs.leads and theirs.epoch == disk.epoch):
             return False
-        theirs.promised, theirs.log = disk.epoch, list(disk.log)
+        theirs.promised, theirs.log, theirs.leads = disk.epoch, list(disk.log), False
         return True
 
 

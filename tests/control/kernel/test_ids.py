@@ -11,7 +11,9 @@ from control.kernel.ids import (
     APP_WORKLOAD_PREFIX,
     GATEWAY_APP,
     STEP_WORKLOAD_PREFIX,
+    VECTORS_WORKLOAD_PREFIX,
     AppName,
+    ReplicaName,
     StepName,
     control_name,
     digest,
@@ -29,6 +31,7 @@ json = st.recursive(
     max_leaves=5,
 )
 digests = st.builds(digest, json)
+replicas = st.builds(ReplicaName, labels, digests, st.integers(0, 2000), st.integers(0, 100))
 apps = st.builds(AppName, labels, numbers, digests, st.integers(0, 100), digests)
 
 
@@ -88,3 +91,21 @@ def test_the_names_of_the_plane_itself_name_no_step_and_no_model() -> None:
     for name in (GATEWAY_APP, control_name("router")):
         assert StepName.parse(name) is None
         assert AppName.parse(name) is None
+
+
+@settings(max_examples=25, deadline=None)
+@given(replicas)
+def test_a_replica_name_parses_back_and_is_a_directory_of_its_own(replica: ReplicaName) -> None:
+    assert ReplicaName.parse(str(replica)) == replica
+    assert AppName.parse(str(replica)) is None
+    assert replica.workload.startswith(VECTORS_WORKLOAD_PREFIX)
+    assert replica.directory.split("/") == [
+        f"{replica.collection}-{replica.life}",
+        str(replica.shard),
+        str(replica.replica),
+    ]
+
+
+def test_what_names_no_replica_is_none() -> None:
+    for text in ("vectors:docs", "vectors:docs:0a:x:0", "vectors:docs:0a:0:0:0", "llm:docs:0a:0:0"):
+        assert ReplicaName.parse(text) is None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from control import device_load, engine_report, route_traffic, traffic
+from control import device_load, engine_report, route_traffic, traffic, vector_report
 from control.engine_report import EngineReport
 from control.kernel.ids import DOMAINS, AppName
 from control.kernel.store import Heartbeat, Object, Store
@@ -22,6 +22,7 @@ from control.route_traffic import Counts, Pair, Share, Standing
 from control.specs.deployment import Deployment
 from control.specs.inventory import DeviceLoad
 from control.traffic import Traffic, bucket
+from control.vector_report import VectorReport
 from tests.control.router.world import deployment, plane_with
 
 NOW = 1000.0
@@ -37,6 +38,9 @@ ROUTES = route_traffic.document(
     {"invalid_json": 1},
 )
 
+REPLICA = "vectors:docs:0a0a0a0a:0:2"
+SHARD = {"collection": "docs", "number": 0, "phase": "Serving", "epoch": 3, "members": [0, 1, 2]}
+
 Samples = dict[str, dict[frozenset[tuple[str, str]], float]]
 
 
@@ -50,6 +54,10 @@ def gateway(apps: dict[str, Traffic], name: str = "g1", at: float = NOW, **more:
 
 def engine(report: EngineReport, app: str = APP, at: float = NOW) -> Heartbeat:
     return Heartbeat(engine_report.BEAT_PREFIX + app, at, engine_report.document(report))
+
+
+def replica(report: VectorReport, actor: str = REPLICA, at: float = NOW) -> Heartbeat:
+    return Heartbeat(actor, at, vector_report.document(report))
 
 
 def loads(*found: DeviceLoad, at: float = NOW) -> Heartbeat:
@@ -92,8 +100,10 @@ def test_everything_that_is_told_is_in_the_catalogue_with_its_type_and_labels() 
                     {"spec": {"sla": {"itl_ms": 100.0, "utilization": 0.8}}},
                     {"arms": [{"replicas": [{"app": APP}]}]},
                 ),
+                stored("Shard", "docs.0a0a0a0a.0", SHARD),
             ],
             [
+                replica(VectorReport(recall=0.99, search_ms={3: 1})),
                 gateway({APP: Traffic(1, 0, {3: 1}, {4: 1}, {5: 1})}),
                 Heartbeat(traffic.BEAT_PREFIX + "g2", NOW, {**traffic.document({}), **ROUTES}),
                 engine(EngineReport("u", started_s={"load": 2.0})),
@@ -343,3 +353,21 @@ def test_a_page_is_made_of_what_the_store_has_now(store: Store) -> None:
     page = metrics.render().decode()
     (silent,) = re.findall(r'biplane_control_silent_seconds{actor="router"} (\S+)', page)
     assert 1e9 < float(silent) < math.inf
+
+
+def test_replicas_of_collections_are_told_apart_and_shards_by_what_control_wrote() -> None:
+    labels = {"collection": "docs", "shard": "0"}
+    report = VectorReport(rows=7, memory_bytes=1 << 20, leads=True, writes=9, search_ms={bucket(50.0): 4})
+    other = VectorReport(rows=6, behind=1)
+    found = told(stored("Shard", "docs.0a0a0a0a.0", SHARD), replica(report), replica(other, REPLICA[:-1] + "1"))
+    assert value(found, "biplane_vectors_rows", **labels, replica="2") == 7
+    assert value(found, "biplane_vectors_behind_entries", **labels, replica="1") == 1
+    assert value(found, "biplane_vectors_written_rows_total", **labels, replica="2") == 9
+    assert value(found, "biplane_vectors_search_seconds_count", **labels, replica="2") == 4
+    assert value(found, "biplane_vectors_epoch", **labels) == 3
+    assert value(found, "biplane_vectors_serving", **labels) == 1
+    assert "biplane_vectors_recall_ratio" not in found, "nobody has sampled one"
+
+
+def test_a_replica_that_is_silent_has_no_figures() -> None:
+    assert "biplane_vectors_rows" not in told(replica(VectorReport(rows=7), at=NOW - LIVE_SECONDS - 1))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from control.kernel.plan import EndReplica, EnsureReplica, RetuneReplica
+from control.kernel.plan import EndReplica, EnsureReplica, PutSpec, RetuneReplica
+from control.kernel.store import Conflict
 from control.vectors.state import Phase
+from tests.control.router.world import deployment, plane_with
 from tests.control.vectors.world import World, collection, node
 from tests.fakes.fuse import Crash, Fuse
+from tests.fakes.plane import Plane
 
 
 def test_a_new_collection_has_each_replica_on_a_node_of_its_own_and_one_leader() -> None:
@@ -222,8 +225,6 @@ def test_a_collection_that_nobody_can_read_any_more_keeps_all_it_has() -> None:
     world = World(2, collection(replicas=2))
     world.settle()
     found, table = world.plane.only("Collection"), world.table()
-    from control.kernel.plan import PutSpec
-
     broken = {**found.spec, "spec": {**found.spec["spec"], "metric": "hamming"}}
     change = PutSpec(kind="Collection", name="docs", event="Broken", reason="test", spec=broken)
     world.plane.store.commit((change,), who="test", now=world.plane.clock())
@@ -281,14 +282,11 @@ def test_a_decision_that_was_overtaken_writes_nothing() -> None:
     while world.shard().phase is not Phase.ELECTING:
         world.turn()
     world.plane.clock.tick(5.0)
-    loop.domain.observe(world.plane.store, world.plane.clock())
     seen = loop.domain.observe(world.plane.store, world.plane.clock())
     plan = loop.domain.decide(seen)
     world.settle()
     epoch = world.shard().epoch
     if plan.records:
-        from control.kernel.store import Conflict
-
         with pytest.raises(Conflict):
             world.plane.store.commit(plan.records, who="vectors", now=world.plane.clock())
     for effect in plan.effects:
@@ -296,6 +294,50 @@ def test_a_decision_that_was_overtaken_writes_nothing() -> None:
     world.settle()
     assert world.shard().epoch == epoch
     assert all(len(leaders) == 1 for leaders in world.replicas.leaders.values())
+
+
+def test_what_serves_models_does_not_take_the_table_of_collections_for_its_own() -> None:
+    plane = plane_with(1, deployment(), collection(replicas=1))
+    plane.settle()
+    assert {o.name for o in plane.store.list("Table")} == {"gateway", "vectors"}
+    assert [o.status["phase"] for o in plane.store.list("Deployment")] == ["Ready"]
+
+
+def test_replicas_on_gpus_are_where_the_scheduler_leases_devices() -> None:
+    plane = Plane()
+    plane.apply(collection(replicas=2, index="{device: gpu}"))
+    for _ in range(8):
+        plane.turn()
+        plane.drive.collections.replicate()
+    workloads = {o.name: o.status["lease"]["pieces"] for o in plane.store.list("Workload")}
+    asked = {effect.request.workload: effect for effect in plane.drive.acts if isinstance(effect, EnsureReplica)}
+    assert asked.keys() == workloads.keys()
+    assert len(asked) == 2
+    for name, effect in asked.items():
+        assert list(effect.request.devices) == workloads[name][0]["devices"]
+        assert effect.grant is not None
+        assert effect.grant.pieces[0].resource == "sim-gpu"
+    assert plane.only("Collection").status["phase"] == "Ready"
+    assert not plane.drive.bundles, "Ray is asked for the devices by the actors themselves"
+    plane.delete("Collection", "docs")
+    for _ in range(12):
+        plane.clock.tick(2.0)
+        plane.turn()
+    assert not plane.store.list("Workload")
+    assert not plane.drive.collections.processes
+
+
+def test_a_lease_is_given_back_only_when_nothing_of_the_replica_lives() -> None:
+    plane = Plane()
+    plane.apply(collection(replicas=1, index="{device: gpu}"))
+    for _ in range(8):
+        plane.turn()
+        plane.drive.collections.replicate()
+    plane.delete("Collection", "docs")
+    while plane.drive.collections.processes:
+        assert plane.store.list("Workload")
+        plane.clock.tick(2.0)
+        plane.turn("vectors")
 
 
 def test_an_actor_is_asked_for_only_where_there_is_none() -> None:

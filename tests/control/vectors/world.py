@@ -38,6 +38,7 @@ class World:
 
     def __init__(self, nodes: int = 3, *documents: str) -> None:
         self.plane = Plane()
+        self.written = 0
         self.plane.drive.alive_nodes = [node(f"n{number}") for number in range(nodes)]
         for document in documents:
             self.plane.apply(document)
@@ -46,10 +47,11 @@ class World:
     def replicas(self) -> FakeReplicas:
         return self.plane.drive.collections
 
-    def turn(self, seconds: float = 1.0) -> None:
+    def turn(self, seconds: float = 1.0, *, replicates: bool = True) -> None:
         self.plane.clock.tick(seconds - 1.0)
         self.plane.turn("vectors")
-        self.replicas.replicate()
+        if replicates:
+            self.replicas.replicate()
 
     def settle(self, turns: int = 60) -> None:
         """Until nothing is written or asked for any more, for as long as anything here is waited for."""
