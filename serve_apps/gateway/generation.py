@@ -11,7 +11,6 @@ from starlette.types import Receive, Scope
 from serve_apps.gateway import errors
 from serve_apps.gateway.accounts.bound import bound_of
 from serve_apps.gateway.accounts.teller import Teller
-from serve_apps.gateway.admission import Admission
 from serve_apps.gateway.answer import Answer
 from serve_apps.gateway.auth import authorize, usable
 from serve_apps.gateway.body import CHAT, COMPLETIONS, EMBEDDINGS, Request, declared_bytes, parse_request, read_body
@@ -20,7 +19,7 @@ from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.front import Front
 from serve_apps.gateway.inbox import Inbox
 from serve_apps.gateway.keys import Key
-from serve_apps.gateway.pool import Pool
+from serve_apps.gateway.pool import PATIENCE_SECONDS, Pool
 from serve_apps.gateway.presence import while_there
 from serve_apps.gateway.record import Unread
 from serve_apps.gateway.recorder import Recorder
@@ -29,21 +28,13 @@ from serve_apps.gateway.surface import SURFACES, as_chat
 from serve_apps.gateway.table import Table
 from serve_apps.gateway.table_holder import TableHolder
 
-MOST_AT_ONCE = 2048
-"""Requests that a replica works on, of which hold.MOST_HELD may wait for models that sleep."""
-MOST_BODY_BYTES = 1 << 28
-"""Of all of these together."""
-MOST_WAITING = 1024
-"""Requests that wait for that, each with no more of its body than inbox.MOST_AHEAD and what the server holds."""
-PATIENCE_SECONDS = 5.0
-"""How long one waits: longer than a burst lasts, and shorter than clients do."""
 GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, *SURFACES})
 """The paths of such requests."""
 
 
 class Generation:
     """`here` answers for the models that are served here, `front` for those of `routes`. A client may take `body_s`
-    seconds to send its request.
+    seconds to send its request, for which there is a place in the `pool`.
     """
 
     def __init__(
@@ -55,6 +46,7 @@ class Generation:
         teller: Teller,
         recorder: Recorder,
         body_s: float,
+        pool: Pool,
     ) -> None:
         self._holder = holder
         self._routes = routes
@@ -63,14 +55,14 @@ class Generation:
         self._teller = teller
         self._recorder = recorder
         self._body_s = body_s
-        self._admission = Pool(Admission(MOST_AT_ONCE, MOST_WAITING, MOST_BODY_BYTES))
+        self._pool = pool
 
     async def answer(self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str) -> None:
         """Answers one request for a model, which is recorded whether it could be read or not."""
         began, raw, request, inbox = monotonic(), None, None, Inbox(receive)
         try:
             size = declared_bytes(scope, table.max_body_bytes)
-            async with self._admission.turn(key.priority, size, PATIENCE_SECONDS, inbox.left) as turn:
+            async with self._pool.turn(key.priority, size, PATIENCE_SECONDS, inbox.left) as turn:
                 raw = await self._body(inbox.receive, table.max_body_bytes)
                 turn.shrink(len(raw))
                 request = parse_request(path, raw)
