@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from actors.vectors.rows import Floats
-from control.specs.collection import CollectionSpec
+from control.specs.collection import MINILM, CollectionSpec
 from serve_apps.gateway.errors import SERVER, ApiError
 from serve_apps.vectors.refusals import RETRY, invalid
 
-MINILM = "minilm"
 AT_ONCE = 32
 """Texts in one call, so that a query waits behind no long batch of rows."""
 EmbedTexts = Callable[[Sequence[str], float], Floats]
