@@ -57,7 +57,10 @@ class Api:
     def __init__(self, **specs: CollectionSpec) -> None:
         self.shards = FakeShards(**(specs or {"films": spec_of()}))
         self.model = FakeModel()
-        self.app = Vectors(self.shards, Embedding(minilm, self.model))
+        self.use(Embedding(minilm, self.model))
+
+    def use(self, embedding: Embedding) -> None:
+        self.app = Vectors(self.shards, embedding)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://vectors")
 
     async def ask(self, path: str, body: Any, method: str = "POST", status: int = 200) -> Any:
