@@ -19,6 +19,8 @@ Acknowledgement = Literal["one", "quorum", "all"]
 MOST_DIMENSIONS = 65_536
 MOST_SHARDS = 1_024
 MOST_REPLICAS = 9
+MINILM = "minilm"
+MINILM_DIMENSION = 384
 RESERVED = frozenset({"id", "vector"})
 """What no field may be called: every row has these."""
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -58,11 +60,8 @@ class EmbeddingSpec(Spec):
     dimensions, in a process of the plane's) or a model that is deployed here. `field` is the text field of a row.
     """
 
-    model: Filled = "minilm"
+    model: Filled = MINILM
     field: Filled
-
-
-MINILM_DIMENSION = 384
 
 
 class CollectionSpec(Spec):
@@ -93,7 +92,7 @@ class CollectionSpec(Spec):
         if field is None or field.type != "text":
             texts = one_of((one.name for one in self.fields if one.type == "text"), "a field of type text")
             raise refuse(f"{show(self.embedding.field)} is no text field", texts, at=("embedding", "field"))
-        if self.embedding.model == "minilm" and self.dimension != MINILM_DIMENSION:
+        if self.embedding.model == MINILM and self.dimension != MINILM_DIMENSION:
             found = f"minilm makes vectors of {MINILM_DIMENSION} dimensions, not {self.dimension}"
             raise refuse(found, f"dimension {MINILM_DIMENSION}", at=("dimension",), also=("embedding", "model"))
         return self

@@ -32,6 +32,7 @@ from control.vectors.look import LOST_SECONDS, Look
 from control.vectors.memory import needed
 from control.vectors.stands import stands
 from control.vectors.state import Collection, Event, Phase, Replica, Shard, Snapshot, to_json
+from control.vectors.surface import surface
 from control.vectors.table import named_in, table_of
 
 DRAIN_SECONDS = 4.0
@@ -68,7 +69,7 @@ def decide(snapshot: Snapshot) -> Plan:
     table |= {name: one for name, one in (snapshot.table or {}).items() if one["life"] in snapshot.unreadable}
     if table != (snapshot.table or {}):
         plan += Plan((_publish(table),))
-    return plan + _workloads(snapshot, looks)
+    return plan + _workloads(snapshot, looks) + Plan((), surface(snapshot))
 
 
 def _first(collection: Collection, number: int) -> Shard:
