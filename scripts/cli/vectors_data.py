@@ -159,6 +159,6 @@ def _points(raw: bytes) -> list[dict[str, Any]]:
     if not text.startswith(b"["):
         text = b"[" + b",".join(line for line in text.splitlines() if line.strip()) + b"]"
     try:
-        return msgspec.json.decode(text, type=list[dict[str, Any]])
+        return msgspec.json.decode(text, type=list[dict[str, Any]]) or wrong("FILE", "found no rows")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         wrong("FILE", f"no rows as JSON, a list or an object a line: {error}")
