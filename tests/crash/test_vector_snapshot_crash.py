@@ -12,6 +12,7 @@ import sys
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -54,9 +55,9 @@ def kill_after(touches: int, directory: Path) -> None:
 
     copied = snapshot_place._copied
 
-    def counted(*words: object) -> tuple[int, int]:
+    def counted(*words: Any) -> tuple[int, int]:
         touched()
-        return copied(*words)  # type: ignore[arg-type]
+        return copied(*words)
 
     snapshot_place._copied = counted
     sys.addaudithook(hear)
