@@ -12,7 +12,7 @@ import sys
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import IO
 
 import pytest
 
@@ -55,9 +55,9 @@ def kill_after(touches: int, directory: Path) -> None:
 
     copied = snapshot_place._copied
 
-    def counted(*words: Any) -> tuple[int, int]:
+    def counted(source: IO[bytes], sink: IO[bytes]) -> tuple[int, int]:
         touched()
-        return copied(*words)
+        return copied(source, sink)
 
     snapshot_place._copied = counted
     sys.addaudithook(hear)
