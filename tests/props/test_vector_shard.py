@@ -55,7 +55,7 @@ def matches(row: Row, where: Filter) -> bool:
 class Life(RuleBasedStateMachine):
     """One shard, its log, and the dictionary."""
 
-    @initialize(kind=st.sampled_from(["flat", "hnsw"]), ids=st.sampled_from(["integer", "string"]))
+    @initialize(kind=st.sampled_from(["flat", "hnsw", "ivf_flat", "auto"]), ids=st.sampled_from(["integer", "string"]))
     def begin(self, kind: str, ids: str) -> None:
         self.directory = Path(tempfile.mkdtemp())
         self.spec = spec_of(kind, ids)

