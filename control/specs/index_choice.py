@@ -8,12 +8,17 @@ import math
 
 from control.specs.collection import CollectionSpec
 from control.specs.index_plan import Built, IndexPlan, bytes_of
+from control.specs.vector_index import divisor
 
 FLAT_ROWS = 2_000
 """Up to so many rows a scan is about as fast as any structure, and exact."""
 FLAT_ROWS_GPU = 200_000
 """The same of a GPU, where a scan reads terabytes a second."""
 M = 16
+M_PRODUCTS = 32
+"""Of inner products, where long vectors attract every link: with 16, recall@100 ended at .985 on test data, whatever
+the width of the search; with 32 it reaches .99 at a quarter of the width.
+"""
 EF_CONSTRUCTION = 128
 GRAPH_DEGREE = 64
 BITS = 4
@@ -52,7 +57,8 @@ def choose(rows: int, spec: CollectionSpec, *, memory: int | None = None, cuvs: 
 def _of_kind(kind: Built, rows: int, spec: CollectionSpec, reason: str) -> IndexPlan:
     index = spec.index
     if kind == "hnsw":
-        return IndexPlan("hnsw", reason, m=index.m or M, ef_construction=index.ef_construction or EF_CONSTRUCTION)
+        usual = M_PRODUCTS if spec.metric == "ip" else M
+        return IndexPlan("hnsw", reason, m=index.m or usual, ef_construction=index.ef_construction or EF_CONSTRUCTION)
     if kind == "cagra":
         return IndexPlan("cagra", reason, graph_degree=index.graph_degree or GRAPH_DEGREE)
     if kind == "flat":
@@ -64,9 +70,3 @@ def _of_kind(kind: Built, rows: int, spec: CollectionSpec, reason: str) -> Index
     bits = min(index.bits or BITS, rows.bit_length() - 1)  # a code book of 2^bits is made of as many rows at least
     subvectors = index.subvectors or divisor(spec.dimension, _BITS_A_DIMENSION * spec.dimension / bits)
     return IndexPlan(kind, reason, nlist=nlist, subvectors=subvectors, bits=bits)
-
-
-def divisor(dimension: int, wanted: float) -> int:
-    """The divisor of the dimension that is nearest to the wanted number, as a ratio."""
-    divisors = [one for one in range(1, dimension + 1) if dimension % one == 0]
-    return min(divisors, key=lambda one: abs(math.log(one / wanted)))

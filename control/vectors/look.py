@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from control.kernel.present import ReplicaView
 from control.specs.replica import Promise
 from control.vectors.placement import Room
-from control.vectors.state import Collection, Replica, Shard, Snapshot
+from control.vectors.state import Collection, Members, Replica, Shard, Snapshot
 
 ALIVE_SECONDS = 4.0
 """A replica that said nothing for longer is not counted on."""
@@ -35,6 +35,11 @@ class Look:
     def alive(self, number: int) -> bool:
         view = self.view(number)
         return view.standing is not None and view.unheard <= ALIVE_SECONDS and not self.emptied(number)
+
+    def holds_promise(self, number: int) -> bool:
+        """As it said itself of how it is; of what it said before a promise nothing follows."""
+        standing = self.view(number).standing
+        return standing is not None and standing.promised > 0
 
     def emptied(self, number: int) -> bool:
         """It was a replica, and its directory has nothing of it any more."""
@@ -81,6 +86,13 @@ class Look:
         return promise if promise is not None and promise.epoch == epoch and not self.emptied(number) else None
 
     @property
+    def voters(self) -> Members:
+        """Those who may have something that was committed; of a shard that never was, all that have a place."""
+        if not self.shard.configs:
+            return tuple(one.number for one in self.shard.replicas if one.node)
+        return tuple(sorted({number for config in self.shard.configs for number in config}))
+
+    @property
     def next_epoch(self) -> int:
         """Above every epoch that was promised to anybody and came to nothing; the same again while it is asked for."""
         views = [self.view(one.number) for one in self.shard.replicas]
@@ -115,6 +127,8 @@ class Look:
             return "silent", view.trouble or "its process does not answer; Ray starts it again where it died"
         if standing.degraded:
             return "degraded", "; ".join(standing.degraded)
+        if not self.shard.epoch:
+            return "waiting", "its shard has no leader yet"
         if number not in self.shard.members:
             return "learning", "it copies what the others have"
         return ("leads" if number == self.shard.leader and self.shard.phase.led else "follows"), view.trouble

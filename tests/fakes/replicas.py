@@ -48,9 +48,12 @@ class Process:
 
 @dataclass
 class _Known:
-    """What one life of the control actor knows of a replica."""
+    """What one life of the control actor knows of a replica. `coming` is how it was when it was last asked: the answer
+    is there when it looks again.
+    """
 
     heard: float
+    coming: Standing | None = None
     standing: Standing | None = None
     promise: Promise | None = None
     told: int = 0
@@ -79,9 +82,11 @@ class FakeReplicas:
         for name, known in self._known.items():
             process = self.processes[name]
             if not process.alive:
-                known.told = 0
+                known.told, known.coming, known.standing = 0, None, None
                 continue
-            standing = self._standing(process, name in self.damaged)
+            standing, known.coming = known.coming, self._standing(process, name in self.damaged)
+            if standing is None:
+                continue
             if known.standing is not None and known.standing.pid != standing.pid:
                 known.told = 0
             known.standing, known.heard = standing, self.clock()
@@ -227,6 +232,8 @@ class FakeReplicas:
         theirs = self.disk(other)
         if theirs.promised > disk.epoch or (theirs.leads and theirs.epoch == disk.epoch):
             return False
+        final = theirs.log[: theirs.committed]
+        assert disk.log[: theirs.committed] == final, "what was committed is cut off for what was not"
         theirs.promised, theirs.log, theirs.leads = disk.epoch, list(disk.log), False
         return True
 

@@ -35,8 +35,6 @@ from control.specs.index_plan import IndexPlan
 LISTS = "lists.faiss"
 _CANDIDATES = 3_200
 """At most so many are measured again while a product quantiser is calibrated."""
-
-
 _SPARSE = 3
 """Times the candidates where most rows are not allowed: the nearest that are left differ less, codes err as before."""
 
@@ -104,7 +102,7 @@ class Ivf:
         )
 
     def search(self, queries: Floats, k: int, tuning: Tuning) -> Found:
-        found = nearest(self.index, queries, self._width(k, tuning), self.spec.metric, _parameters(tuning.nprobe or 1))
+        found = nearest(self.index, queries, self._width(k, tuning), self.spec.metric, probes(tuning.nprobe or 1))
         return self._measured_again(queries, found, k)
 
     def search_allowed(self, queries: Floats, k: int, tuning: Tuning, allowed: Mask) -> Found | None:
@@ -181,14 +179,14 @@ def _both(target: float) -> float:
 
 
 @lru_cache(maxsize=256)
-def _parameters(nprobe: int) -> faiss.SearchParametersIVF:
+def probes(nprobe: int) -> faiss.SearchParametersIVF:
     return faiss.SearchParametersIVF(nprobe=nprobe)
 
 
 def _reranking(index: faiss.IndexIVFPQ, sample: Sample, spec: CollectionSpec, nprobe: Curve) -> Curve:
     """Recall by the number of candidates, where hardly a list is missed; rows that were drawn count among them."""
     most = min(_CANDIDATES, index.ntotal)
-    parameters = _parameters(nprobe.least(0.999, MEASURED[-1]))
+    parameters = probes(nprobe.least(0.999, MEASURED[-1]))
     found = nearest(index, sample.queries, most, spec.metric, parameters).rows
     needed = np.full(sample.neighbours.shape, most + 1, np.int64)
     for at, (rows, neighbours) in enumerate(zip(found, sample.neighbours, strict=True)):

@@ -66,12 +66,10 @@ def whole(blocks: Sequence[Floats]) -> Floats:
 def nearest(
     index: faiss.Index, queries: Floats, k: int, metric: Metric, parameters: faiss.SearchParameters | None = None
 ) -> Found:
-    """What FAISS finds, with scores as nearness. FAISS's own Python call would copy queries and cost 10 µs more."""
+    """What FAISS finds, with scores as nearness."""
     if queries.shape[1] != index.d:
         raise ValueError(f"queries of dimension {queries.shape[1]}, expected {index.d}")
-    scores = np.empty((len(queries), k), np.float32)
-    rows = np.empty((len(queries), k), np.int64)
-    index.search_c(len(queries), faiss.swig_ptr(queries), k, faiss.swig_ptr(scores), faiss.swig_ptr(rows), parameters)
+    scores, rows = index.search(queries, k, params=parameters)
     return as_found(rows, scores, metric)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from control.specs.collection import CollectionSpec
-from control.specs.index_choice import FLAT_ROWS, choose, divisor
+from control.specs.index_choice import FLAT_ROWS, choose
 from control.specs.index_plan import bytes_of
-from control.specs.vector_index import IndexKind, IndexSpec
+from control.specs.vector_index import IndexKind, IndexSpec, divisor
 
 
 def spec_of(kind: IndexKind = "auto", **parameters: object) -> CollectionSpec:
@@ -46,6 +47,9 @@ def test_cagra_without_cuvs_is_ivf_and_says_so() -> None:
 
 def test_the_collection_s_parameters_are_taken_as_far_as_the_rows_go() -> None:
     assert choose(1_000_000, spec_of("hnsw", m=24, ef_construction=300)).m == 24
+    assert choose(1_000_000, spec_of("hnsw")).m == 16
+    products = CollectionSpec(dimension=128, metric="ip")
+    assert choose(1_000_000, products).m == 32, "long vectors attract links"
     assert choose(1_000_000, spec_of("ivf_flat")).nlist == 4_000
     assert choose(3_900, spec_of("ivf_flat", nlist=5_000)).nlist == 100, "a list of fewer than 39 rows is none"
     assert choose(3_900, spec_of("ivf_pq", bits=12, subvectors=16)).bits == 11, "a code book has at most 3,900 entries"
@@ -54,3 +58,13 @@ def test_the_collection_s_parameters_are_taken_as_far_as_the_rows_go() -> None:
 @pytest.mark.parametrize(("dimension", "wanted", "found"), [(128, 64, 64), (100, 48, 50), (97, 48, 97), (1, 0.5, 1)])
 def test_subvectors_divide_the_dimension(dimension: int, wanted: float, found: int) -> None:
     assert divisor(dimension, wanted) == found
+
+
+def test_subvectors_that_do_not_divide_the_dimension_are_refused_with_the_nearest_that_do() -> None:
+    with pytest.raises(ValidationError, match="7 subvectors; expected a divisor of dimension 128, such as 8"):
+        spec_of("ivf_pq", subvectors=7)
+
+
+def test_codes_are_not_scanned_on_a_gpu() -> None:
+    with pytest.raises(ValidationError, match="device cpu, or kind ivf_flat"):
+        spec_of("ivf_pq", device="gpu")
