@@ -28,6 +28,7 @@ from control.specs.vector_filter import EVERYTHING, And, In
 from control.vectors.election import choose
 from tests.crash.shard_process import Wire, serve
 
+LEAST_WRITES, LEAST_BREAKS = 20, 3
 CLIENTS, IDS = 3, 24
 """Each client has so many ids."""
 TAGS = ("red", "green", "blue")
@@ -67,24 +68,34 @@ class ShardRun:
         self.epoch, self.leader, self.configs = 0, "", [(0, NAMES)]
         self.states: dict[int, set[State]] = {number: {None} for number in range(CLIENTS * IDS)}
         self.value = 0
-        self.acknowledged = self.kills = 0
+        self.acknowledged = self.breaks = 0
         self.shards = Shards(self._table, self._call)
 
     async def trouble(self, seconds: float) -> None:
-        """Raises AssertionError as soon as a client reads what cannot be."""
+        """For so long, and on a busy machine until enough was acknowledged and broken.
+
+        Raises AssertionError as soon as a client reads what cannot be.
+        """
         for name in NAMES:
             self.start(name)
+        while not all((self.place / f"{name}.sock").exists() for name in NAMES):
+            await asyncio.sleep(0.01)
         while not await self.elect():
             await asyncio.sleep(0.02)
         work: list[Any] = [self._client(number) for number in range(CLIENTS)]
         work += [self._breaker(), self._restarter(), *([self._watcher()] if self.arbiter else [])]
-        tasks = [asyncio.create_task(one) for one in work]
-        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+        tasks = [asyncio.create_task(one) for one in (*work, self._enough(seconds))]
+        done, _ = await asyncio.wait(tasks, timeout=30.0, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for task in done:
             task.result()
+
+    async def _enough(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        while self.acknowledged < LEAST_WRITES or self.breaks < LEAST_BREAKS:
+            await asyncio.sleep(0.02)
 
     async def peace(self) -> None:
         """All run, and hear each other; what is read at last is what the clients know, on each replica."""
@@ -217,14 +228,15 @@ class ShardRun:
 
     async def _breaker(self) -> None:
         while True:
-            await asyncio.sleep(self.random.uniform(0.02, 0.35))
+            await asyncio.sleep(self.random.uniform(0.02, 0.6))
             name = self.random.choice([*NAMES, self.leader])
             what = self.random.random()
+            self.breaks += 1
             if what < 0.55:
                 self.kill(name)
-                self.kills += 1
                 others = [one for one in NAMES if one != name]
-                if self.random.random() < 0.35 and await self._sound(others):
+                may = self.arbiter or name != self.leader  # nobody else would lead
+                if may and self.random.random() < 0.35 and await self._sound(others):
                     _damage(self.place / name, self.random)
             elif what < 0.7:
                 await self._quietly(name, "trouble", frozenset(self.random.sample(NAMES, 2)), 0.0, 0)
@@ -234,8 +246,8 @@ class ShardRun:
                 await self._quietly(name, "trouble", frozenset(), self.random.uniform(0.0, 0.3), 0)
             else:
                 await self._quietly(name, "trouble", frozenset(), 0.0, self.random.randint(1, 8 << 10))
-            if self.random.random() < 0.5:
-                await self._quietly(self.random.choice(NAMES), "trouble", frozenset(), 0.0, 0)
+            for one in self.random.sample(NAMES, 2):
+                await self._quietly(one, "trouble", frozenset(), 0.0, 0)
 
     async def _sound(self, names: list[str]) -> bool:
         """They have all their data, and nobody leads who has to be asked first."""

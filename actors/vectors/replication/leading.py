@@ -111,12 +111,14 @@ class Leading:
     async def fresh(self) -> int:
         """Up to where the log must be applied to hold all that was acknowledged to anybody before this call."""
         seq = self.written.value
-        while not self._holds():
+        while self._ended is None and not self._holds():
             await asyncio.sleep(_BACK_SECONDS)
         return seq
 
     def confirm(self) -> None:
-        """Raises NoQuorum where it does not hold its lease at this moment."""
+        """Raises what ended it, or NoQuorum where it does not hold its lease at this moment."""
+        if self._ended is not None:
+            raise self._ended
         if not self._holds():
             raise NoQuorum(self.lacks())
 

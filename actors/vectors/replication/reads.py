@@ -6,7 +6,7 @@ import asyncio
 
 from actors.vectors.query import Level
 from actors.vectors.replication.core import ReplicaCore
-from actors.vectors.replication.errors import Behind, Degraded, NoQuorum
+from actors.vectors.replication.errors import Behind, Degraded, NoQuorum, Refused
 
 
 async def admit(core: ReplicaCore, level: Level, token: int, seconds: float) -> None:
@@ -22,15 +22,16 @@ async def admit(core: ReplicaCore, level: Level, token: int, seconds: float) -> 
     if level is not Level.QUORUM:
         await _applied(core, wanted, seconds)
         return
-    leading = core.leader()
-    until = asyncio.get_running_loop().time() + seconds
     try:
-        async with asyncio.timeout_at(until):
+        leading = core.leader()
+        async with asyncio.timeout(seconds):
             wanted = max(wanted, await leading.fresh())
             await core.applied.reach(wanted)
+        leading.confirm()
     except TimeoutError:
         raise NoQuorum(f"not read within {seconds:g} s: {leading.lacks()}") from None
-    leading.confirm()
+    except Refused as error:
+        raise NoQuorum(str(error)) from None
 
 
 async def _applied(core: ReplicaCore, wanted: int, seconds: float) -> None:
