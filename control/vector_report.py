@@ -16,7 +16,7 @@ BEAT_PREFIX = "vectors:"
 BEAT_SECONDS = 1.0
 STALE_SECONDS = 5.0
 """What was said longer ago says nothing of now."""
-HISTOGRAMS = ("search_ms", "wait_ms", "append_ms", "sync_ms")
+HISTOGRAMS = ("search_ms", "scan_ms", "write_ms")
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class VectorReport:
     """`rows` are alive, `dead` are deleted or overwritten and still in segments, `growing` are in none yet, of `rows`.
 
     `segments` are sealed, `builds` of them being built or merged now. `memory_bytes` is what the process takes,
-    `log_bytes` and `disk_bytes` what is on its disk. `searches` counts queries, `writes` rows written or deleted.
-    Searches take `search_ms` after `wait_ms` in a queue; a group of writes takes `append_ms` until it is acknowledged,
-    of that `sync_ms` for its own disk. `recall` is recall@10 against exact search of the last sampled queries, -1 where
-    none was sampled. `behind` is how many entries a follower lacks of what its leader last said.
+    `log_bytes` and `disk_bytes` what is on its disk. `searches` counts queries, `writes` calls that wrote something and
+    were acknowledged. A search takes `search_ms` in all, those that went together `scan_ms` in the shard's data; a
+    write takes `write_ms` until it is acknowledged. `recall` is recall@10 against exact search of the last sampled
+    queries, -1 where none was sampled. `behind` is how many entries a replica has not applied of those it knows of.
     """
 
     rows: int = 0
@@ -44,9 +44,8 @@ class VectorReport:
     leads: bool = False
     recall: float = -1.0
     search_ms: Mapping[int, int] = field(default_factory=dict)
-    wait_ms: Mapping[int, int] = field(default_factory=dict)
-    append_ms: Mapping[int, int] = field(default_factory=dict)
-    sync_ms: Mapping[int, int] = field(default_factory=dict)
+    scan_ms: Mapping[int, int] = field(default_factory=dict)
+    write_ms: Mapping[int, int] = field(default_factory=dict)
 
 
 def document(report: VectorReport) -> dict[str, Any]:

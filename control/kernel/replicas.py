@@ -6,6 +6,7 @@ remembers is only a shorter way to what the actors say: another life of this pro
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Collection, Mapping
@@ -94,8 +95,8 @@ class Replicas:
         if handle is not None:
             ray.kill(handle, no_restart=True)
         elif effect.actor not in self._endings:
-            remove = _remove.options(label_selector={"ray.io/node-id": effect.node_id})
-            self._endings[effect.actor] = remove.remote(effect.directory)
+            there = {"num_cpus": 0, "max_retries": 0, "label_selector": {"ray.io/node-id": effect.node_id}}
+            self._endings[effect.actor] = ray.remote(remove_files).options(**there).remote(effect.directory)
 
     def promise(self, effect: AskPromise) -> None:
         self._call(effect.actor, ("promise", 0), "promise", effect.epoch)
@@ -152,7 +153,8 @@ class Replicas:
             except RayTaskError as error:
                 one.trouble, one.heard = _words(error), now
             except RayError:
-                one.told = 0  # its process is being started again: it stays unheard until it answers
+                # Its process is being started again: what its disk has is to be heard before it is told anything.
+                one.told, one.standing = 0, None
             else:
                 self._take(one, asked, answer, now)
 
@@ -171,14 +173,13 @@ class Replicas:
                 one.trouble = ""
 
 
-@ray.remote(num_cpus=0, max_retries=0)
-def _remove(directory: str) -> None:
-    """Done when nothing is there, however often it was begun."""
+def remove_files(directory: str) -> None:
+    """Nothing is there when it is done, however often it was begun; nor what was only there for it."""
     path = Path(directory)
-    if path.exists():
+    with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(path)
     for parent in (path.parent, path.parent.parent):  # the shard's, the collection's
-        if parent.is_dir() and not any(parent.iterdir()):
+        with contextlib.suppress(OSError):  # others are there
             parent.rmdir()
 
 

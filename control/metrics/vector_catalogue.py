@@ -1,6 +1,6 @@
 """The metrics of collections: what each replica of a shard says of itself, and what vectors control made of it. Pure.
 
-A replica has 13 series besides its four histograms. No more than `MOST_REPLICAS` are shown, the first by name.
+A replica has 13 series besides its three histograms. No more than `MOST_REPLICAS` are shown, the first by name.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ REPLICAS: Section[VectorReport] = Section(
         gauge("biplane_vectors_memory_bytes", "Memory that its process takes.", lambda r: r.memory_bytes),
         gauge("biplane_vectors_log_bytes", "Its log on disk.", lambda r: r.log_bytes),
         gauge("biplane_vectors_disk_bytes", "All its files on disk.", lambda r: r.disk_bytes),
-        gauge("biplane_vectors_behind_entries", "Entries of its leader's log that it lacks.", lambda r: r.behind),
+        gauge("biplane_vectors_behind_entries", "Entries that it knows of and has not applied.", lambda r: r.behind),
         gauge("biplane_vectors_leads", "1 while it leads its shard.", lambda r: r.leads),
         gauge(
             "biplane_vectors_recall_ratio",
@@ -52,13 +52,10 @@ REPLICAS: Section[VectorReport] = Section(
             lambda r: None if r.recall < 0 else r.recall,
         ),
         counter("biplane_vectors_searches_total", "Queries that were answered.", lambda r: r.searches),
-        counter("biplane_vectors_written_rows_total", "Rows that were written or deleted.", lambda r: r.writes),
-        times("biplane_vectors_search_wait_seconds", "Of a search before it begins.", lambda r: r.wait_ms, -21, 91),
-        times("biplane_vectors_search_seconds", "Of a search, without its wait.", lambda r: r.search_ms, -21, 91),
-        times(
-            "biplane_vectors_append_seconds", "Until a group of writes is acknowledged.", lambda r: r.append_ms, -14, 91
-        ),
-        times("biplane_vectors_sync_seconds", "Of that, for its own disk.", lambda r: r.sync_ms, -14, 91),
+        counter("biplane_vectors_writes_total", "Writes that were acknowledged.", lambda r: r.writes),
+        times("biplane_vectors_search_seconds", "Of a search, with its wait.", lambda r: r.search_ms, -21, 91),
+        times("biplane_vectors_scan_seconds", "Of searches that went together, in data.", lambda r: r.scan_ms, -21, 91),
+        times("biplane_vectors_write_seconds", "Of a write, until acknowledged.", lambda r: r.write_ms, -14, 91),
     ),
 )
 SHARDS: Section[Shard] = Section(

@@ -114,7 +114,7 @@ def _elected(look: Look) -> Step:
             return Step(shard)
     elif any(look.alive(one) for one in missing) and look.snapshot.now - shard.since < ANSWER_SECONDS:
         return Step(shard)
-    leader = choose(configs, promises, _liked(shard))
+    leader = choose(configs, promises, _liked(look))
     if leader is None:
         return Step(shard)
     aim = shard.aim or voters
@@ -125,18 +125,19 @@ def _elected(look: Look) -> Step:
         leader=leader,
         members=members,
         aim=(),
-        replicas=tuple(replace(one, begun=one.begun or one.number in promises) for one in shard.replicas),
+        replicas=tuple(replace(one, begun=one.begun or look.holds_promise(one.number)) for one in shard.replicas),
         configs=tuple(dict.fromkeys((*shard.configs, members))),
     )
     return Step(chosen, "LeaderChosen", f"replica {leader} leads epoch {epoch}: of those who answered none has more")
 
 
-def _liked(shard: Shard) -> Members:
-    """The leader there is, then in an order that spreads the leaders of a collection's shards."""
+def _liked(look: Look) -> list[int]:
+    """Who is whole first, then the leader there is, then in an order that spreads the leaders of a collection."""
+    shard = look.shard
     order = sorted(one.number for one in shard.replicas)
     turn = shard.number % len(order) if order else 0
     rest = (*order[turn:], *order[:turn])
-    return rest if shard.leader is None else (shard.leader, *rest)
+    return sorted(rest, key=lambda number: (not look.whole(number), number != shard.leader))
 
 
 def _settled(look: Look) -> bool:
@@ -154,10 +155,11 @@ def _settle(look: Look) -> Step:
     """Whoever was a member and is none now goes: nothing hangs on it any more."""
     shard = look.shard
     former = {number for config in shard.configs for number in config} - set(shard.members)
+    seen = [replace(one, begun=one.begun or look.holds_promise(one.number)) for one in shard.replicas]
     settled = shard.after(
         Event.SETTLED,
         configs=(shard.members,),
-        replicas=tuple(one for one in shard.replicas if one.number not in former),
+        replicas=tuple(one for one in seen if one.number not in former),
         ending=(*shard.ending, *(one for one in shard.replicas if one.number in former)),
     )
     return Step(settled, "Settled", f"replica {shard.leader} leads {len(shard.members)} replicas")
@@ -186,9 +188,13 @@ def _does_not_lead(look: Look, standing: Standing) -> str:
         return f"it has promised epoch {standing.promised}"
     if standing.epoch == shard.epoch and not standing.leads:
         return "it leads no more: its disk lost entries that others have"
-    alive = sum(look.alive(one) for one in shard.members)
-    unreached = not standing.reached and look.snapshot.now - shard.since > LEADER_SECONDS
-    return "it does not reach its followers" if unreached and alive >= quorum(len(shard.members)) else ""
+    if look.snapshot.now - shard.since <= LEADER_SECONDS:
+        return ""
+    if not standing.reached and sum(look.alive(one) for one in shard.members) >= quorum(len(shard.members)):
+        return "it does not reach its followers"
+    if standing.degraded and any(look.whole(one) for one in shard.members):
+        return f"another is whole, and it is not: {'; '.join(standing.degraded)}"
+    return ""
 
 
 def _change(look: Look) -> tuple[Members, str] | None:

@@ -56,8 +56,7 @@ def _noted(look: Look) -> Look:
 
 def _seen(look: Look, replica: Replica) -> Replica:
     """The node follows from the lease, where there is one; a promise that was seen is remembered."""
-    standing = look.view(replica.number).standing
-    if look.shard.phase.led and standing is not None and standing.promised and not replica.begun:
+    if look.shard.phase is Phase.SERVING and not replica.begun and look.holds_promise(replica.number):
         replica = replace(replica, begun=True)
     placement = look.snapshot.placements.get(look.shard.called(replica.number).workload)
     if not replica.node and placement is not None and placement.granted:

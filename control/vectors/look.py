@@ -36,10 +36,20 @@ class Look:
         view = self.view(number)
         return view.standing is not None and view.unheard <= ALIVE_SECONDS and not self.emptied(number)
 
+    def holds_promise(self, number: int) -> bool:
+        """As it said itself of how it is; of what it said before a promise nothing follows."""
+        standing = self.view(number).standing
+        return standing is not None and standing.promised > 0
+
     def emptied(self, number: int) -> bool:
         """It was a replica, and its directory has nothing of it any more."""
         replica, standing = self.shard.replica(number), self.view(number).standing
         return bool(replica and replica.begun and standing and standing.promised == 0 and standing.epoch == 0)
+
+    def whole(self, number: int) -> bool:
+        """It lives, and nothing of its data is damaged."""
+        standing = self.view(number).standing
+        return self.alive(number) and standing is not None and not standing.degraded
 
     def lost(self, number: int) -> str:
         """Why it will not come back; empty while it may."""
@@ -110,6 +120,8 @@ class Look:
             return "silent", view.trouble or "its process does not answer; Ray starts it again where it died"
         if standing.degraded:
             return "degraded", "; ".join(standing.degraded)
+        if not self.shard.epoch:
+            return "waiting", "its shard has no leader yet"
         if number not in self.shard.members:
             return "learning", "it copies what the others have"
         return ("leads" if number == self.shard.leader and self.shard.phase.led else "follows"), view.trouble

@@ -7,6 +7,7 @@ from typing import Any
 
 from control.vectors.conduct import waits
 from control.vectors.look import Look
+from control.vectors.state import Phase
 
 WELL = ("leads", "follows")
 
@@ -23,14 +24,19 @@ def _phase(shards: Sequence[tuple[Look, str]], told: Sequence[dict[str, Any]]) -
     for look, one in zip((look for look, _ in shards), told, strict=True):
         if one["waits"]:
             said = (f"shard {one['shard']} takes no writes: {one['waits']}", *one["lacks"][:1])
-            return ("Degraded" if look.shard.epoch else "Starting"), "; ".join(said)
+            begins = look.shard.epoch == 0 or (look.shard.epoch == 1 and look.shard.phase is Phase.SETTLING)
+            return ("Starting" if begins else "Degraded"), "; ".join(said)
     if lacks:
         return "Degraded", "; ".join(lacks[:3]) + (f"; and {len(lacks) - 3} more" if len(lacks) > 3 else "")
     replicas = [one for shard in told for one in shard["replicas"]]
     building = sum(one["builds"] for one in replicas)
     if building:
         return "Rebuilding", f"{building} of {len(replicas)} replicas build indexes anew; searches go on meanwhile"
-    return "Ready", f"{len(told)} shards, {len(replicas)} replicas"
+    return "Ready", f"{_count(len(told), 'shard')}, {_count(len(replicas), 'replica')}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _shard(look: Look, refused: str) -> dict[str, Any]:

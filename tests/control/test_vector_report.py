@@ -19,7 +19,7 @@ def test_what_a_newer_biplane_adds_is_left_out() -> None:
     assert parse({**document(REPORT), "colour": "red"}) == REPORT
 
 
-@pytest.mark.parametrize("body", [{"search_ms": 3}, {"wait_ms": {"a": 1}}])
+@pytest.mark.parametrize("body", [{"search_ms": 3}, {"write_ms": {"a": 1}}])
 def test_what_is_no_report_is_refused(body: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="no report of a replica"):
         parse(body)

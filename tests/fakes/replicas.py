@@ -48,9 +48,12 @@ class Process:
 
 @dataclass
 class _Known:
-    """What one life of the control actor knows of a replica."""
+    """What one life of the control actor knows of a replica. `coming` is how it was when it was last asked: the answer
+    is there when it looks again.
+    """
 
     heard: float
+    coming: Standing | None = None
     standing: Standing | None = None
     promise: Promise | None = None
     told: int = 0
@@ -63,6 +66,7 @@ class FakeReplicas:
         self.disks: dict[tuple[str, str], Disk] = {}  # by node id and directory
         self.processes: dict[str, Process] = {}
         self.unreachable: set[str] = set()  # by other replicas
+        self.damaged: set[str] = set()
         self.leaders: defaultdict[tuple[ShardKey, int], set[str]] = defaultdict(set)
         self.acknowledged: defaultdict[ShardKey, set[int]] = defaultdict(set)
         self._known: dict[str, _Known] = {}
@@ -78,9 +82,11 @@ class FakeReplicas:
         for name, known in self._known.items():
             process = self.processes[name]
             if not process.alive:
-                known.told = 0
+                known.told, known.coming, known.standing = 0, None, None
                 continue
-            standing = self._standing(process)
+            standing, known.coming = known.coming, self._standing(process, name in self.damaged)
+            if standing is None:
+                continue
             if known.standing is not None and known.standing.pid != standing.pid:
                 known.told = 0
             known.standing, known.heard = standing, self.clock()
@@ -154,7 +160,7 @@ class FakeReplicas:
             return None
         return self._known[actor], self.disk(actor)
 
-    def _standing(self, process: Process) -> Standing:
+    def _standing(self, process: Process, damaged: bool) -> Standing:
         disk = self.disks[process.node_id, process.directory]
         committed = disk.log[disk.committed - 1][0] if disk.committed else 0
         return Standing(
@@ -165,6 +171,7 @@ class FakeReplicas:
             disk.leads,
             committed,
             len(disk.log),
+            degraded=("segment 3 is damaged",) if damaged else (),
         )
 
     # What the world does
@@ -225,6 +232,8 @@ class FakeReplicas:
         theirs = self.disk(other)
         if theirs.promised > disk.epoch or (theirs.leads and theirs.epoch == disk.epoch):
             return False
+        final = theirs.log[: theirs.committed]
+        assert disk.log[: theirs.committed] == final, "what was committed is cut off for what was not"
         theirs.promised, theirs.log, theirs.leads = disk.epoch, list(disk.log), False
         return True
 

@@ -48,7 +48,7 @@ def one(*words: str, code: int = 0) -> dict[str, Any]:
 
 def serve(plane: Plane, rows: int = 1234) -> str:
     """Its replicas live, and tell what they have; returns the leader."""
-    for _ in range(6):
+    for _ in range(10):
         plane.turn("vectors")
         plane.drive.collections.replicate()
     (table,) = [o.spec["articles"] for o in plane.store.list("Table") if o.name == "vectors"]

@@ -362,7 +362,7 @@ def test_replicas_of_collections_are_told_apart_and_shards_by_what_control_wrote
     found = told(stored("Shard", "docs.0a0a0a0a.0", SHARD), replica(report), replica(other, REPLICA[:-1] + "1"))
     assert value(found, "biplane_vectors_rows", **labels, replica="2") == 7
     assert value(found, "biplane_vectors_behind_entries", **labels, replica="1") == 1
-    assert value(found, "biplane_vectors_written_rows_total", **labels, replica="2") == 9
+    assert value(found, "biplane_vectors_writes_total", **labels, replica="2") == 9
     assert value(found, "biplane_vectors_search_seconds_count", **labels, replica="2") == 4
     assert value(found, "biplane_vectors_epoch", **labels) == 3
     assert value(found, "biplane_vectors_serving", **labels) == 1

@@ -138,7 +138,7 @@ WRONG = [
         "kind: [1]",
         (
             "f.yaml:2: kind: unknown kind a list; expected one of Workflow, ConfigMap, ClusterPolicy, "
-            "Workload, Deployment, Queue, Cluster, StepTemplate"
+            "Workload, Deployment, Queue, Cluster, StepTemplate, Collection"
         ),
     ),
     (
@@ -147,7 +147,7 @@ WRONG = [
         "",
         (
             "f.yaml:1: neither a kind nor a known root key; expected kind: Workflow, ConfigMap, "
-            "ClusterPolicy, Workload, Deployment, Queue, Cluster, StepTemplate, or the root key gateway"
+            "ClusterPolicy, Workload, Deployment, Queue, Cluster, StepTemplate, Collection, or the root key gateway"
         ),
     ),
     (
