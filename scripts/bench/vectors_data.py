@@ -148,5 +148,5 @@ def save_cases(path: Path, made: list[Case]) -> None:
 
 def load_cases(path: Path) -> list[Case]:
     with np.load(path) as file:
-        told = json.loads(str(file["told"]))
-        return [Case(*case, queries=file[f"queries{i}"], wanted=file[f"wanted{i}"]) for i, case in enumerate(told)]
+        told: list[tuple[str, float, str, int, int]] = json.loads(str(file["told"]))
+        return [Case(*case, file[f"queries{i}"], file[f"wanted{i}"]) for i, case in enumerate(told)]

@@ -1,6 +1,7 @@
 """The peers of the vector planes, each in the durable mode that it has, on the same rows and filters.
 
-Run by `scripts.bench.vectors` with any interpreter that has NumPy; a peer that it lacks is left out. Prints rows of JSON.
+Run by `scripts.bench.vectors` with any interpreter that has NumPy; a peer that it lacks is left out. Prints rows of
+JSON.
 Each peer gets the rows of the sealed part first, then the deletions, then the rest, as Biplane does. Where a peer's
 recall can be had for time, the least effort is taken that reaches 0.99 without a filter.
 Usage: PYTHON -m scripts.bench.vectors_peers DATASET CASES.npz [--seconds 2] [--only hnswlib,chromadb,lancedb,qdrant]
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any, Protocol
@@ -32,6 +34,8 @@ class Peer(Protocol):
     """Made with a data set and an empty directory."""
 
     index: str
+    filters: bool
+    """Whether it is measured with filters, too: with each of them the others take minutes."""
 
     def search(self, queries: Floats, case: Case | None, effort: int) -> Ints:
         """(q, K) row numbers, -1 for none."""
@@ -42,11 +46,12 @@ class Hnswlib:
     """A library: nothing is durable until it is saved. Its filters are functions of Python."""
 
     index = "hnsw"
+    filters = True
 
     def __init__(self, data: Dataset, directory: Path) -> None:
         import hnswlib
 
-        self._numbers = data.numbers
+        self._numbers = {name: numbers.tolist() for name, numbers in data.numbers.items()}
         self._graph = hnswlib.Index("l2", data.base.shape[1])
         self._graph.init_index(len(data.base), M=M, ef_construction=EF_CONSTRUCTION)
         self._graph.add_items(data.base[: data.sealed], np.arange(data.sealed))
@@ -63,8 +68,7 @@ class Hnswlib:
         self._graph.set_ef(max(effort, K))
         if case is None:
             return np.asarray(self._graph.knn_query(queries, K)[0], np.int64)
-        numbers = self._numbers[case.attribute].tolist()
-        low, high = case.low, case.high
+        numbers, low, high = self._numbers[case.attribute], case.low, case.high
         try:
             found = self._graph.knn_query(queries, K, num_threads=1, filter=lambda row: low <= numbers[row] < high)[0]
         except RuntimeError:  # it found fewer than K, and says so only by failing
@@ -74,6 +78,7 @@ class Hnswlib:
 
 class Chromadb:
     index = "hnsw"
+    filters = False
 
     def __init__(self, data: Dataset, directory: Path) -> None:
         import chromadb
@@ -99,16 +104,13 @@ class Chromadb:
             self._rows.add([str(row) for row in rows], embeddings=data.base[rows.start : rows.stop], metadatas=told)
 
     def search(self, queries: Floats, case: Case | None, effort: int) -> Ints:
-        where: Any = None
-        if case is not None:
-            low, high = {case.attribute: {"$gte": case.low}}, {case.attribute: {"$lt": case.high}}
-            where = {"$and": [low, high]}
-        found = self._rows.query(query_embeddings=queries, n_results=K, where=where, include=[])
+        found = self._rows.query(query_embeddings=queries, n_results=K, include=[])
         return padded([[int(one) for one in ids] for ids in found["ids"]])
 
 
 class Lancedb:
     index = "ivf_flat"
+    filters = False
 
     def __init__(self, data: Dataset, directory: Path) -> None:
         import lancedb
@@ -131,10 +133,6 @@ class Lancedb:
         answers = []
         for query in queries:
             asked = self._table.search(query).limit(K).nprobes(max(1, effort // 8)).select(["row"])
-            if case is not None:
-                asked = asked.where(
-                    f"{case.attribute} >= {case.low} AND {case.attribute} < {case.high}", prefilter=True
-                )
             answers.append([int(row) for row in asked.to_arrow()["row"].to_pylist()])
         return padded(answers)
 
@@ -143,11 +141,11 @@ class Qdrant:
     """The client's local mode, which has no index: it measures every row."""
 
     index = "flat"
+    filters = False
 
     def __init__(self, data: Dataset, directory: Path) -> None:
         from qdrant_client import QdrantClient, models
 
-        self._models: Any = models
         self._client = QdrantClient(path=str(directory))
         size = models.VectorParams(size=data.base.shape[1], distance=models.Distance.EUCLID)
         self._client.create_collection("rows", vectors_config=size)
@@ -158,13 +156,9 @@ class Qdrant:
         self._client.delete("rows", models.PointIdsList(points=np.flatnonzero(~data.alive).tolist()))
 
     def search(self, queries: Floats, case: Case | None, effort: int) -> Ints:
-        only: Any = None
-        if case is not None:
-            within = self._models.Range(gte=case.low, lt=case.high)
-            only = self._models.Filter(must=[self._models.FieldCondition(key=case.attribute, range=within)])
         answers = []
         for query in queries:
-            found = self._client.query_points("rows", query=query.tolist(), limit=K, query_filter=only)
+            found = self._client.query_points("rows", query=query.tolist(), limit=K)
             answers.append([int(point.id) for point in found.points])
         return padded(answers)
 
@@ -183,18 +177,18 @@ def padded(answers: Sequence[Sequence[int]]) -> Ints:
 
 def measure(name: str, peer: Peer, data: Dataset, made: list[Case], seconds: float) -> Iterator[dict[str, Any]]:
     """The unfiltered cells, then one client with each filter."""
-    effort = next((e for e in EFFORTS if _recall(peer, data, None, e) >= RECALL), EFFORTS[-1])
+    effort = next((e for e in EFFORTS if (_recall(peer, data, None, e) or 0.0) >= RECALL), EFFORTS[-1])
     for batch, clients in ((1, 1), (32, 1), (1, 16)):
-        rate, p99 = timed(
-            lambda rows: peer.search(data.queries[rows], None, effort), len(data.queries), batch, clients, seconds
-        )
+        rate, p99 = timed(partial(_ask, peer, data, None, effort), len(data.queries), batch, clients, seconds)
         yield {**_row(name, peer, batch, clients, rate, p99), "recall_at_10": _recall(peer, data, None, effort)}
-    for case in made:
-        rate, p99 = timed(
-            lambda rows, c=case: peer.search(data.queries[c.queries[rows]], c, effort), len(case.queries), 1, 1, seconds
-        )  # type: ignore[misc]
+    for case in made if peer.filters else ():
+        rate, p99 = timed(partial(_ask, peer, data, case, effort), len(case.queries), 1, 1, seconds)
         told = {"filter": case.kind, "selectivity": case.selectivity, "recall_at_10": _recall(peer, data, case, effort)}
         yield {**_row(name, peer, 1, 1, rate, p99), **told}
+
+
+def _ask(peer: Peer, data: Dataset, case: Case | None, effort: int, rows: Ints) -> Ints:
+    return peer.search(data.queries[rows if case is None else case.queries[rows]], case, effort)
 
 
 def _row(name: str, peer: Peer, batch: int, clients: int, rate: float, p99: float) -> dict[str, Any]:

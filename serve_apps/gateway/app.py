@@ -48,6 +48,7 @@ from serve_apps.gateway.spans import Spans
 from serve_apps.gateway.surface import SURFACES, SurfaceAnswer
 from serve_apps.gateway.table_holder import TableHolder
 from serve_apps.gateway.vectors import VectorsProxy
+from serve_apps.gateway.ways import Ways
 from serve_apps.vectors.paths import PREFIX
 
 log = logging.getLogger("biplane.gateway")
@@ -112,13 +113,14 @@ class Gateway:
         self._delivery = Delivery(exchange, self._routes, self._mirror, hold, timeouts.total_s)
         self._bank = Bank(doors.ledger)
         teller = Teller(self._bank)
-        self._backends = RouteDelivery(self._delivery, teller, timeouts.total_s, probing or Probing())
+        self._ways = Ways()
+        self._backends = RouteDelivery(self._delivery, self._ways, teller, timeouts.total_s, probing or Probing())
         front = Front(self._backends, Cache(doors.find, doors.keep), teller)
         log = AccessLog(logs, self._figures.replica) if logs else None
-        self._recorder = Recorder(self._backends.standings, log, spans)
+        self._recorder = Recorder(self._ways.standings, log, spans)
         pool = Pool(Admission(MOST_AT_ONCE, MOST_WAITING, MOST_BODY_BYTES))
         self._generation = Generation(
-            self._holder, self._backends, front, self._delivery, teller, self._recorder, timeouts.body_s, pool
+            self._holder, self._ways, front, self._delivery, teller, self._recorder, timeouts.body_s, pool
         )
         self._vectors = VectorsProxy(pool, teller, self._recorder, internal_key, timeouts)
 

@@ -23,24 +23,24 @@ from serve_apps.gateway.pool import PATIENCE_SECONDS, Pool
 from serve_apps.gateway.presence import while_there
 from serve_apps.gateway.record import Unread
 from serve_apps.gateway.recorder import Recorder
-from serve_apps.gateway.route_delivery import RouteDelivery
 from serve_apps.gateway.surface import SURFACES, as_chat
 from serve_apps.gateway.table import Table
 from serve_apps.gateway.table_holder import TableHolder
+from serve_apps.gateway.ways import Ways
 
 GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, *SURFACES})
 """The paths of such requests."""
 
 
 class Generation:
-    """`here` answers for the models that are served here, `front` for those of `routes`. A client may take `body_s`
-    seconds to send its request, for which there is a place in the `pool`.
+    """`here` answers for the models that are served here, `front` for those that `ways` lead to. A client may take
+    `body_s` seconds to send its request, for which there is a place in the `pool`.
     """
 
     def __init__(
         self,
         holder: TableHolder,
-        routes: RouteDelivery,
+        ways: Ways,
         front: Front,
         here: Delivery,
         teller: Teller,
@@ -49,7 +49,7 @@ class Generation:
         pool: Pool,
     ) -> None:
         self._holder = holder
-        self._routes = routes
+        self._ways = ways
         self._front = front
         self._here = here
         self._teller = teller
@@ -82,7 +82,7 @@ class Generation:
 
     async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table, key: Key) -> None:
         table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
-        route = None if request.model in table.models else self._routes.route(request.path, request.model)
+        route = None if request.model in table.models else self._ways.route(request.path, request.model)
         call = Call(request, request, scope, answer, answer, table, key, route, bound_of(request))
         error: BaseException | None = None
         self._recorder.begin(call)

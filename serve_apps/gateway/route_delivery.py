@@ -1,20 +1,19 @@
 """One request on its way over the backends of a route: who is asked, in which order, how often, and what is told.
 
-Kept in memory: how each backend is, and whose turn it is, from one table to the next. A crash forgets both.
+Holds open connections and who waits for one. A crash drops them, and the requests in flight with them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from random import random
 from time import monotonic, time
 
 from control.price import FREE
-from control.route_traffic import Standing
 from serve_apps.gateway.accounts.bank import Short
 from serve_apps.gateway.accounts.shortage import after, used_up, why
 from serve_apps.gateway.accounts.teller import Teller
@@ -22,7 +21,7 @@ from serve_apps.gateway.admission import Admission
 from serve_apps.gateway.attempt import Failed, attempt
 from serve_apps.gateway.backends.attempts import Again, GiveUp, Limits, Progress, decide
 from serve_apps.gateway.backends.backend import Backend
-from serve_apps.gateway.backends.choice import Choice, Chooser
+from serve_apps.gateway.backends.choice import Choice
 from serve_apps.gateway.backends.fault import Fault
 from serve_apps.gateway.backends.health import Closed
 from serve_apps.gateway.backends.outgoing import Outgoing, outgoing
@@ -36,6 +35,7 @@ from serve_apps.gateway.secret import Secrets
 from serve_apps.gateway.stream import STREAM_CUT
 from serve_apps.gateway.surface import as_chat
 from serve_apps.gateway.table import BackendPlace, BackendSpec, Route, Table
+from serve_apps.gateway.ways import Ways
 from serve_apps.gateway.wire import Headers, Wires
 
 MOST_WAIT_SECONDS = 60.0
@@ -44,78 +44,31 @@ MOST_WAITING = 1024
 """Requests that wait for a connection to one backend; further ones go elsewhere at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """A route's backends: whose turn it is, and what the route says of each."""
-
-    chooser: Chooser
-    specs: dict[Backend, BackendSpec]
-
-
 class RouteDelivery:
     """`here` answers for the models that are served here; `teller` knows what may be used of backends."""
 
-    def __init__(self, here: Delivery, teller: Teller, total_s: float, probing: Probing) -> None:
+    def __init__(self, here: Delivery, ways: Ways, teller: Teller, total_s: float, probing: Probing) -> None:
         self._here = here
+        self._ways = ways
         self._teller = teller
         self.secrets = Secrets()
         self._total_s = total_s
         self._wires = Wires(nearby=False)
-        self._backends: dict[BackendPlace, Backend] = {}
-        self._routes: dict[tuple[str, str | None], Route] = {}
         self._pools: dict[tuple[BackendPlace, int], Pool] = {}
-        self._ways: dict[tuple[str, str | None], Way] = {}
         self.probes = Probes(self._wires, self.secrets, probing)
         self.close = self._wires.close
 
-    def route(self, path: str, model: str) -> Route | None:
-        """Whose backends answer a request for a model that is not served here."""
-        return self._routes.get((path, model)) or self._routes.get((path, None))
-
     async def learn(self, table: Table | None) -> None:
-        """Takes in a table, and providers' keys; what is known of backends that it still names stays."""
+        """Takes in a table, and providers' keys."""
         await self.secrets.refresh(table)
-        if table is None or table.routes == self._routes:
-            return
-        backends: dict[BackendPlace, Backend] = {}
-        ways = {}
-        for key, route in table.routes.items():
-            ways[key] = self._way(route, backends)
-            if (before := self._ways.get(key)) is not None:
-                ways[key].chooser.go_on(before.chooser)
-        self._backends, self._ways, self._routes = backends, ways, table.routes
-        self._pools = {(place, size): pool for (place, size), pool in self._pools.items() if place in backends}
-        self.probes.backends = {
-            backend: way.specs[backend]
-            for way in ways.values()
-            for backend in way.chooser.backends
-            if way.specs[backend].url
-        }
-
-    def _way(self, route: Route, backends: dict[BackendPlace, Backend]) -> Way:
-        """The route's backends are in `backends` then."""
-        taking = []
-        for spec in route.backends:
-            # Weight, price and limits are the route's business, not the backend's: it is one whatever they are.
-            place = spec.place
-            backend = backends.get(place) or self._backends.get(place) or Backend(spec.name, spec.provider, spec.model)
-            backends[place] = backend
-            taking.append((backend, spec.weight))
-        specs = {backend: spec for (backend, _), spec in zip(taking, route.backends, strict=True)}
-        return Way(Chooser(taking, route.chain, route.triggers), specs)
-
-    def standings(self) -> Iterator[Standing]:
-        """How each backend of each route is now."""
-        now = monotonic()
-        for key, way in self._ways.items():
-            for backend, reason in way.chooser.left(now):
-                yield Standing(self._routes[key].name, backend.name, backend.health.state.name.lower(), reason)
+        if table is not None and self._ways.learn(table.routes):
+            self._pools = {at: pool for at, pool in self._pools.items() if at[0] in self._ways.backends}
+            self.probes.backends = self._ways.elsewhere()
 
     async def deliver(self, call: Call, route: Route) -> None:
         """Raises ApiError, of all that was tried what tells the client most, while nothing was passed on."""
         began, attempts = monotonic(), call.attempts
-        # One that was taken away since the request came answers it still.
-        way = self._ways.get((route.path, route.model)) or self._way(route, {})
+        way = self._ways.of(route)
         specs = way.specs
         barred = self._teller.barred(call, specs)
         if call.barred:

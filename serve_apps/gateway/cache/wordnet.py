@@ -7,6 +7,7 @@ are, 36 MB, and searched by halving: that package's own reader takes 350 MB and 
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,9 +19,11 @@ Sense = tuple[str, int]
 FILES = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
 SENSES = 5
 """Of each part of speech so many are looked at, the most frequent ones: rarer ones make synonyms that nobody means."""
+RARE = 0.05
+"""Nor is a sense looked at that fewer of the word's uses have: "learn" is "teach" in one of a hundred."""
 WORDS = 20_000
 """So many words are remembered, 2 KB each at most."""
-ANTONYM, DERIVED, INSTANCE, SIMILAR = "!", "+", "@i", "&"
+ANTONYM, DERIVED, INSTANCE, SIMILAR, ATTRIBUTE = "!", "+", "@i", "&", "="
 ENDINGS = {
     "n": (("s", ""), ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"), ("ies", "y")),
     "v": (
@@ -36,8 +39,11 @@ ENDINGS = {
 class Word:
     """What one word may mean. `main` has the first sense of each part of speech, `senses` the frequent ones.
 
-    `opposites` and `kin` are the senses that are antonyms, or derived from it or similar to it. `named` is whether it
-    is nothing but a name, or unknown.
+    `opposites` and `kin` are the senses that are antonyms, or derived from it or similar to it, `measures` those of
+    what it says a degree of, as "tall" of height. `field` is the lexicographer file of its first sense as a noun
+    (lexnames(5WN)). `past` is whether it is a verb's past or participle, `acts` whether it is rather a verb than a noun
+    (it was met as one more than twice as often), `known` whether it is listed, `named` whether it is nothing but a
+    name, or unknown.
     """
 
     lemmas: frozenset[str]
@@ -45,6 +51,11 @@ class Word:
     senses: frozenset[Sense]
     opposites: frozenset[Sense]
     kin: frozenset[Sense]
+    measures: frozenset[Sense]
+    field: str
+    past: bool
+    acts: bool
+    known: bool
     named: bool
 
 
@@ -59,22 +70,35 @@ class WordNet:
         self._index = {pos: _content(folder / f"index.{name}") for pos, name in FILES.items()}
         self._data = {pos: _content(folder / f"data.{name}") for pos, name in FILES.items()}
         self._irregular = {pos: _exceptions(folder / f"{name}.exc") for pos, name in FILES.items()}
+        self._met = _counts(folder / "cntlist.rev")
         self.word = lru_cache(WORDS)(self._word)
 
     def _word(self, text: str) -> Word:
         """Of a word in lower case."""
-        lemmas, main, senses = {text}, set[Sense](), list[Sense]()
+        lemmas, main, senses, field, past = {text}, set[Sense](), list[Sense](), "", False
+        met, verbs = Counter[str](), set[str]()
         for pos in FILES:
             for lemma in self._forms(text, pos):
+                counts = self._met[lemma, pos]
+                met[pos] += counts.total()
                 if offsets := self._offsets(lemma, pos):
                     lemmas.add(lemma)
                     main.add((pos, offsets[0]))
-                    senses += [(pos, offset) for offset in offsets[:SENSES]]
-        opposites, kin, names = set[Sense](), set[Sense](), 0
+                    field = field or (self._field(offsets[0]) if pos == "n" else "")
+                    verbs |= {lemma} if pos == "v" else set()
+                    past = past or (pos == "v" and self._is_past(text, lemma))
+                    rare = RARE * counts.total()
+                    senses += [
+                        (pos, offset)
+                        for number, offset in enumerate(offsets[:SENSES], 1)
+                        if number == 1 or counts[number] >= rare
+                    ]
+        opposites, kin, measures, names = set[Sense](), set[Sense](), set[Sense](), 0
         for sense in senses:
             pointers = list(self._pointers(sense))
             opposites |= {target for symbol, target in pointers if symbol == ANTONYM}
             kin |= {target for symbol, target in pointers if symbol in (DERIVED, SIMILAR)}
+            measures |= {target for symbol, target in pointers if symbol == ATTRIBUTE and sense[0] == "a"}
             names += any(symbol == INSTANCE for symbol, _ in pointers)
         return Word(
             frozenset(lemmas),
@@ -82,6 +106,12 @@ class WordNet:
             frozenset(senses),
             frozenset(opposites),
             frozenset(kin),
+            frozenset(measures),
+            field,
+            past,
+            (met["v"] > 2 * met["n"] and (text in verbs or not self._met[text, "n"].total()))
+            or {pos for pos, _ in senses} == {"v"},
+            bool(senses),
             names == len(senses),
         )
 
@@ -91,6 +121,15 @@ class WordNet:
         for ending, instead in ENDINGS[pos]:
             if text.endswith(ending) and len(text) > len(ending) + 1:
                 yield text[: -len(ending)] + instead
+
+    def _is_past(self, text: str, lemma: str) -> bool:
+        if lemma in self._irregular["v"].get(text, ()):
+            return not text.endswith(("ing", "s"))
+        return text != lemma and text.endswith("ed")
+
+    def _field(self, noun: int) -> str:
+        """The second field of a line of data."""
+        return self._data["n"][noun : noun + 11].split()[1].decode()
 
     def _offsets(self, lemma: str, pos: str) -> list[int]:
         """Most frequent first. A line: lemma pos count p_cnt pointer… sense_cnt tagsense_cnt offset…"""
@@ -116,6 +155,16 @@ def _content(file: Path) -> bytes:
 def _exceptions(file: Path) -> dict[str, list[str]]:
     lines = (line.split() for line in file.read_text().splitlines())
     return {form: lemmas for form, *lemmas in lines}
+
+
+def _counts(file: Path) -> defaultdict[tuple[str, str], Counter[int]]:
+    """How often each sense of a word was met in texts. A line: lemma%type:… sense count (cntlist(5WN))."""
+    met = defaultdict[tuple[str, str], Counter[int]](Counter)
+    for line in file.read_text().splitlines():
+        key, number, count = line.split()
+        lemma, _, kind = key.partition("%")
+        met[lemma, "nvara"[int(kind[0]) - 1]][int(number)] = int(count)
+    return met
 
 
 def _line_of(index: bytes, lemma: bytes) -> list[bytes]:

@@ -44,7 +44,7 @@ def test_a_request_that_a_closed_connection_lost_is_sent_again_and_counts_as_no_
             check_answered(CHAT, streamed, body)
             assert one.asked == 2
             assert "x-biplane-attempts" not in headers
-            (standing,) = it.gateway._backends.standings()
+            (standing,) = it.gateway._ways.standings()
             assert (standing.state, standing.why) == ("healthy", "")
 
     run(story())

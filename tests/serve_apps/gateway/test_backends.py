@@ -276,7 +276,7 @@ def test_two_routes_with_one_backend_leave_it_each_by_its_own_triggers() -> None
                 assert (await ask(it))[0] == 200
             answered = [(await ask(it, model=model))[2]["x-biplane-backend"] for model in ("strict", "any", "strict")]
             assert answered == [f"{name}/{name}-model" for name in ("local-vllm", "openai", "local-vllm")]
-            found = {(one.route, one.backend): one.why for one in it.gateway._backends.standings()}
+            found = {(one.route, one.backend): one.why for one in it.gateway._ways.standings()}
             assert "provider_status" in found["strict", "openai/openai-model"]
             assert found["any", "openai/openai-model"] == ""
 

@@ -169,7 +169,7 @@ def test_a_backend_that_breaks_its_streams_off_is_not_well_where_it_is_served_he
             for _ in range(5):
                 async with it.client.post(CHAT, json=chat_body(model="gpt", stream=True)) as response:
                     assert b"stream_interrupted" in await response.read()
-            (standing,) = it.gateway._backends.standings()
+            (standing,) = it.gateway._ways.standings()
             assert standing.state == "open"
 
     run(story())

@@ -210,7 +210,7 @@ def test_a_filter_that_fails_ends_the_request_and_is_no_failure_of_the_backend_s
             status, told, headers = await ask(it, stream=streamed)
             assert (status, told["error"]["code"], other.bodies) == (500, "filter_failed", [])
             assert headers["x-biplane-attempts"].endswith(" ended by a filter")
-            asked, _ = it.gateway._backends._ways[CHAT, None].specs
+            asked, _ = it.gateway._ways._ways[CHAT, None].specs
             assert asked.health.failures == 0
             if served:
                 assert (await it.figures_of("a", 1)).errors == 0

@@ -1,0 +1,36 @@
+"""What the guard asks of a dictionary. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Word(Protocol):
+    """As `wordnet.Word` describes it."""
+
+    @property
+    def lemmas(self) -> frozenset[str]: ...
+    @property
+    def main(self) -> frozenset[tuple[str, int]]: ...
+    @property
+    def senses(self) -> frozenset[tuple[str, int]]: ...
+    @property
+    def opposites(self) -> frozenset[tuple[str, int]]: ...
+    @property
+    def kin(self) -> frozenset[tuple[str, int]]: ...
+    @property
+    def measures(self) -> frozenset[tuple[str, int]]: ...
+    @property
+    def field(self) -> str: ...
+    @property
+    def past(self) -> bool: ...
+    @property
+    def acts(self) -> bool: ...
+    @property
+    def known(self) -> bool: ...
+    @property
+    def named(self) -> bool: ...
+
+
+Words = Callable[[str], Word]
