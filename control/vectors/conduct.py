@@ -1,4 +1,4 @@
-"""What becomes of one shard: who leads it, who belongs to it, and what its replicas are told. Pure.
+"""What becomes of one shard: who leads it, and with whom. Pure.
 
 A change is written down first, with what the decision saw (compare-and-set); what its replicas are told follows from
 what is written, by the next pass. So two lives of this actor can never make two leaders of one epoch.
@@ -6,28 +6,17 @@ what is written, by the next pass. So two lives of this actor can never make two
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from control.kernel.plan import AskPromise, AssignReplica, Effect
-from control.specs.replica import Assignment, Standing
+from control.specs.replica import Standing
 from control.vectors.election import choose, enough, quorum, shortfall
 from control.vectors.look import LEADER_SECONDS, START_SECONDS, Look
-from control.vectors.state import Event, Members, Phase, Shard
+from control.vectors.members import change_of
+from control.vectors.state import Event, Phase
+from control.vectors.step import Step
 
 ANSWER_SECONDS = 3.0
 """So long the promises of replicas that live are waited for, where enough have promised."""
-CLOSE_ENTRIES = 1000
-"""A learner that lacks no more of the leader's log than this may become a member."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """The shard as it is to be stored, what happened in a word and why; the same shard where nothing does."""
-
-    shard: Shard
-    event: str = ""
-    reason: str = ""
 
 
 def advance(look: Look) -> Step:
@@ -40,43 +29,10 @@ def advance(look: Look) -> Step:
             return _settle(look)
         if why := _leader_lost(look):
             return Step(shard.after(Event.LOST, aim=shard.members), "LeaderLost", why)
-        if change := _change(look):
+        if change := change_of(look):
             aim, why = change
             return Step(shard.after(Event.CHANGED, aim=aim), "MembersChange", why)
     return Step(shard)
-
-
-def told(look: Look) -> Iterator[Effect]:
-    """What the replicas that answer are asked for and told, as far as they do not know it yet."""
-    shard = look.shard
-    if shard.phase.asks_promises:
-        epoch = look.next_epoch
-        for number in _voters(look):
-            if look.alive(number) and look.promise(number, epoch) is None:
-                yield AskPromise(
-                    kind="Collection",
-                    name=shard.collection,
-                    reason=f"shard {shard.number} needs a leader of epoch {epoch}",
-                    actor=str(shard.called(number)),
-                    epoch=epoch,
-                )
-    if shard.phase.led and shard.leader is not None:
-        assignment = Assignment(
-            epoch=shard.epoch,
-            leader=str(shard.called(shard.leader)),
-            members=tuple(str(shard.called(one)) for one in shard.members),
-            learners=tuple(str(shard.called(one)) for one in shard.learners),
-        )
-        for replica in shard.replicas:
-            if look.alive(replica.number) and look.view(replica.number).told != shard.generation:
-                yield AssignReplica(
-                    kind="Collection",
-                    name=shard.collection,
-                    reason=f"epoch {shard.epoch} of shard {shard.number}",
-                    actor=str(shard.called(replica.number)),
-                    number=shard.generation,
-                    assignment=assignment,
-                )
 
 
 def waits(look: Look) -> str:
@@ -85,7 +41,7 @@ def waits(look: Look) -> str:
     if shard.phase is Phase.FORMING:
         return "its replicas are starting"
     if shard.phase is Phase.ELECTING:
-        short = shortfall(shard.configs, [one for one in _voters(look) if look.alive(one)])
+        short = shortfall(shard.configs, [one for one in look.voters if look.alive(one)])
         return short or "a leader is being chosen"
     alive, need = sum(look.alive(one) for one in shard.members), quorum(len(shard.members))
     if alive < need:
@@ -95,15 +51,8 @@ def waits(look: Look) -> str:
     return f"the leader of epoch {shard.epoch} begins" if shard.phase is Phase.SETTLING else ""
 
 
-def _voters(look: Look) -> Members:
-    """Those who may have something that was committed; of a shard that never was, all that have a place."""
-    if not look.shard.configs:
-        return tuple(one.number for one in look.shard.replicas if one.node)
-    return tuple(sorted({number for config in look.shard.configs for number in config}))
-
-
 def _elected(look: Look) -> Step:
-    shard, epoch, voters = look.shard, look.next_epoch, _voters(look)
+    shard, epoch, voters = look.shard, look.next_epoch, look.voters
     promises = {one: promise for one in voters if (promise := look.promise(one, epoch)) is not None}
     configs = shard.configs or (voters,)
     missing = [one for one in voters if one not in promises]
@@ -170,7 +119,7 @@ def _leader_lost(look: Look) -> str:
     shard = look.shard
     if shard.leader is None:
         return ""
-    others = [one for one in _voters(look) if one != shard.leader and look.alive(one)]
+    others = [one for one in look.voters if one != shard.leader and look.alive(one)]
     view = look.view(shard.leader)
     why = look.lost(shard.leader) or look.absent(shard.leader)
     if not why and view.unheard > LEADER_SECONDS:
@@ -195,41 +144,3 @@ def _does_not_lead(look: Look, standing: Standing) -> str:
     if standing.degraded and any(look.whole(one) for one in shard.members):
         return f"another is whole, and it is not: {'; '.join(standing.degraded)}"
     return ""
-
-
-def _change(look: Look) -> tuple[Members, str] | None:
-    """Other members, one at a time, and why; None where they are as they should be, or cannot be changed yet."""
-    shard, wanted = look.shard, look.collection.spec.replicas
-    alive = [one for one in _voters(look) if look.alive(one)]
-    if shard.leader not in alive or not enough(shard.configs, alive):
-        return None
-    for number in shard.members:
-        if number != shard.leader and (why := look.lost(number)) and len(shard.members) > 1:
-            return _without(shard, number), f"replica {number} is a member no more: {why}"
-    if shard.phase is not Phase.SERVING:
-        return None
-    for number in shard.learners:
-        if look.alive(number) and _is_close(look, number):
-            return (*shard.members, number), f"replica {number} has what the others have, and becomes a member"
-    if len(shard.members) > wanted:
-        surplus = max(
-            shard.members, key=lambda one: (bool(look.misplaced(one)), not look.alive(one), one != shard.leader, one)
-        )
-        why = look.misplaced(surplus) or f"{wanted} replicas are wanted"
-        return _without(shard, surplus), f"replica {surplus} is a member no more: {why}"
-    return None
-
-
-def _without(shard: Shard, number: int) -> Members:
-    return tuple(one for one in shard.members if one != number)
-
-
-def _is_close(look: Look, number: int) -> bool:
-    leader = look.view(look.shard.leader).standing if look.shard.leader is not None else None
-    standing = look.view(number).standing
-    return (
-        leader is not None
-        and standing is not None
-        and standing.epoch == look.shard.epoch
-        and standing.last_seq + CLOSE_ENTRIES >= leader.last_seq
-    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from control.kernel.present import ReplicaView
 from control.specs.replica import Promise
 from control.vectors.placement import Room
-from control.vectors.state import Collection, Replica, Shard, Snapshot
+from control.vectors.state import Collection, Members, Replica, Shard, Snapshot
 
 ALIVE_SECONDS = 4.0
 """A replica that said nothing for longer is not counted on."""
@@ -84,6 +84,13 @@ class Look:
         """What it promised for this epoch."""
         promise = self.view(number).promise
         return promise if promise is not None and promise.epoch == epoch and not self.emptied(number) else None
+
+    @property
+    def voters(self) -> Members:
+        """Those who may have something that was committed; of a shard that never was, all that have a place."""
+        if not self.shard.configs:
+            return tuple(one.number for one in self.shard.replicas if one.node)
+        return tuple(sorted({number for config in self.shard.configs for number in config}))
 
     @property
     def next_epoch(self) -> int:
