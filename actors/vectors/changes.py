@@ -29,7 +29,7 @@ def of_ids(ids: pa.Array) -> pa.RecordBatch:
 
 
 def whole_rows(change: pa.RecordBatch, current: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The rows of `current`, whole but for the columns of `change`, with those put in; ids only in `change` are left out.
+    """The rows of `current`, whole but for the columns of `change`, with those put in. Other ids are left out.
 
     A null in `change` takes the value away. Ids are unique in each.
     """

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from actors.vectors.query import Hits, Query
+from actors.vectors.query import Hits, Level, Query
 
 MOST_VECTORS = 256
 """In one search."""
@@ -28,7 +28,7 @@ class Coalescer:
         self._waiting: dict[Hashable, deque[tuple[Query, asyncio.Future[Hits]]]] = {}  # by kind, of those that run
 
     async def search(self, query: Query) -> Hits:
-        key = (query.k, query.where, query.threshold, query.columns, query.tuning, query.level)
+        key = (query.k, query.where, query.threshold, query.columns, query.tuning, query.level is Level.INDEXED)
         answer: asyncio.Future[Hits] = asyncio.get_running_loop().create_future()
         if (waiting := self._waiting.get(key)) is not None:
             waiting.append((query, answer))

@@ -57,8 +57,6 @@ class Receipts:
     def write(self, view: View) -> None:
         """All of the view is on the disk when it returns. OSError leaves the last receipt in force."""
         with self._lock:
-            if self.manifest is not None and view.applied < self.manifest.position:
-                return
             segments = tuple(replace(part.rowset.record, alive=self._alive_file(part)) for part in view.sealed)
             growing = self._growing_file(view)
             sync(self.directory)
@@ -114,8 +112,7 @@ class Receipts:
             for part in parts:
                 rows = part.living()
                 for start in range(0, len(rows), BLOCK_ROWS):
-                    table = part.rowset.take(rows[start : start + BLOCK_ROWS], tuple(schema.names))
-                    writer.write_table(table)
+                    writer.write_batch(part.rowset.take(rows[start : start + BLOCK_ROWS], tuple(schema.names)))
         sync(path)
         return FileRecord.of(self.directory, path)
 

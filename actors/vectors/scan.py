@@ -33,7 +33,7 @@ def scan(vectors: Floats, allowed: Mask | None, queries: Floats, k: int, metric:
     while True:
         found = reduce(_nearer, _blocks(vectors, allowed, queries, wide, metric))
         # FAISS keeps any of equal scores: none that belongs to the answer is missing once a lower one is there too.
-        tied = (found.scores[:, k - 1] == found.scores[:, -1]) & (found.rows[:, -1] >= 0)
+        tied = (found.scores[:, k - 1] == found.scores[:, wide - 1]) & (found.rows[:, wide - 1] >= 0)
         if not tied.any():
             return Found(found.rows[:, :k], found.scores[:, :k])
         wide *= 2
@@ -94,8 +94,8 @@ def _ordered(numbers: Rows, measures: Floats, metric: Metric) -> Found:
     scores = -measures if metric == "l2" else measures
     scores[numbers < 0] = -np.inf
     if (scores[:, 1:] == scores[:, :-1]).any():
-        order = np.lexsort((numbers, -scores))
-        return Found(np.take_along_axis(numbers, order, 1), np.take_along_axis(scores, order, 1))
+        order, query = np.lexsort((numbers, -scores)), np.arange(len(scores))[:, None]
+        return Found(numbers[query, order], scores[query, order])
     return Found(numbers, scores)
 
 

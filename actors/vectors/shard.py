@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from actors.vectors.segments.ids import Wanted
 from actors.vectors.segments.part import Part
 from actors.vectors.segments.rebuild import Rebuild
 from actors.vectors.segments.sealed import Sealed, asked_of
+from actors.vectors.shard_figures import ShardFigures
 from actors.vectors.stored import read_stored
 from actors.vectors.view import SealedPart, View
 from control.specs.collection import CollectionSpec
@@ -43,29 +44,6 @@ _WAIT_SECONDS = 0.05
 """For a rebuild that runs, in one step of `maintain`."""
 
 
-@dataclass(frozen=True)
-class ShardFigures:
-    """`rows` are alive, `dead` are not and wait for a compaction. `exact_rows` have no index: growing, frozen or fresh.
-    `index_rows` of `building_rows` are in the index that is being built. `outdated` segments have an index that is not
-    what the collection asks for now. Bytes are of raw vectors and of metadata
-    indexes in memory; `unreceipted_bytes` of entries that a restart would apply again.
-    """
-
-    rows: int
-    dead: int
-    segments: int
-    growing_rows: int
-    exact_rows: int
-    vector_bytes: int
-    metadata_bytes: int
-    unreceipted_bytes: int
-    rebuilds: int
-    building_rows: int
-    index_rows: int
-    outdated: int
-    last_reason: str
-
-
 class Shard:
     """`degraded` says which of its segments are damaged and left out, and why."""
 
@@ -75,7 +53,9 @@ class Shard:
         self._view, self._growing, self._receipts = view, growing, receipts
         self._writing, self._maintaining = threading.RLock(), threading.Lock()
         self._rebuild: Rebuild | None = None
-        self._unreceipted, self._rebuilds, self._reason, self._whole = 0, 0, "", False
+        self._applied_bytes, self._receipted_bytes = 0, 0
+        self._rebuilds, self._reason = 0, ""
+        self._asked, self._optimising, self._optimised = 0, 0, 0
 
     @staticmethod
     def open(directory: Path, spec: CollectionSpec) -> Shard:
@@ -117,7 +97,7 @@ class Shard:
             if view.growing.rowset.vectors.nbytes >= SEAL_BYTES:
                 view = self._froze(view)
             self._view = view
-            self._unreceipted += sum(len(entry.body) for entry in new)
+            self._applied_bytes += sum(len(entry.body) for entry in new)
 
     def search(self, query: Query) -> Hits:
         return self._view.search(query)
@@ -144,7 +124,7 @@ class Shard:
                 self._finish(self._rebuild)
             elif self._view.frozen:
                 self._seal()
-            elif self._unreceipted > RECEIPT_BYTES:
+            elif self._applied_bytes - self._receipted_bytes > RECEIPT_BYTES:
                 self._write_receipt()
             elif self._rebuild is not None:
                 self._rebuild.over(_WAIT_SECONDS)
@@ -159,11 +139,11 @@ class Shard:
             return self.receipt
 
     def optimise(self) -> None:
-        """Has `maintain` make one segment of all rows, without dead ones."""
+        """Has `maintain` make one segment of all rows that there are now, without dead ones."""
         with self._writing:
             if self._view.growing.rows:
                 self._view = self._froze(self._view)
-            self._whole = True
+            self._asked += 1
 
     def retune(self, spec: CollectionSpec) -> None:
         """Other search parameters hold at once; for another index `maintain` rebuilds one segment after the other."""
@@ -191,7 +171,7 @@ class Shard:
             exact_rows=sum(part.rows for part in exact) + sum(one.rows for one in sizes if one.fresh),
             vector_bytes=sum(part.rowset.vectors.nbytes for part in view.parts),
             metadata_bytes=sum(part.rowset.nbytes for part in view.sealed),
-            unreceipted_bytes=self._unreceipted,
+            unreceipted_bytes=self._applied_bytes - self._receipted_bytes,
             rebuilds=self._rebuilds,
             building_rows=sum(map(len, rebuild.taken)) if rebuild else 0,
             index_rows=rebuild.indexed if rebuild else 0,
@@ -235,28 +215,29 @@ class Shard:
         return replace(view, frozen=(*view.frozen, view.growing), growing=Part(self._growing.rows()))
 
     def _seal(self) -> None:
-        """The oldest frozen rows become a segment without an index, which takes no time to speak of."""
-        part = self._view.frozen[0]
-        flat = self.spec.model_copy(update={"index": IndexSpec(kind="flat")})
-        rows = part.living()
-        if not len(rows):
-            self._switch((part,), (rows,), None)
+        """All frozen rows become one segment without an index, which takes no time to speak of."""
+        parts = self._view.frozen
+        taken = [part.living() for part in parts]
+        sources = [(part.rowset, rows) for part, rows in zip(parts, taken, strict=True) if len(rows)]
+        if not sources:
+            self._switch(parts, taken, None)
             return
+        flat = self.spec.model_copy(update={"index": IndexSpec(kind="flat")})
         name = self._receipts.new_segment()
         try:
-            made = Sealed.make(self._receipts.directory, name, [(part.rowset, rows)], flat, lambda _: None)
+            made = Sealed.make(self._receipts.directory, name, sources, flat, lambda _: None)
         except BaseException:
             self._receipts.abandon(name)
             raise
-        if self.spec.index.kind != "flat":
-            made.record = replace(made.record, asked="")
-        self._switch((part,), (rows,), made)
+        made.record = replace(made.record, asked="")
+        self._switch(parts, taken, made)
 
     def _begin(self) -> bool:
         view = self._view
-        plan = tiers.plan(self._sizes(view), self._whole)
+        self._optimising = self._asked
+        plan = tiers.plan(self._sizes(view), self._asked > self._optimised)
         if plan is None:
-            self._whole = False
+            self._optimised = self._optimising
             return False
         parts = tuple(part for part in view.sealed if part.rowset.record.name in plan.names)
         self._reason = plan.reason
@@ -269,12 +250,14 @@ class Shard:
         if rebuild.error is not None:
             self._receipts.abandon(rebuild.name)
             raise rebuild.error
+        self._optimised = self._optimising
         self._rebuilds += 1
         self._switch(rebuild.parts, rebuild.taken, rebuild.made)
 
     def _switch(self, old: Sequence[Part], taken: Sequence[Rows], made: Sealed | None) -> None:
         """`made` takes the place of the parts whose rows it has, without those that died meanwhile."""
-        replaced, new = [part.rowset for part in old], ()
+        replaced = [part.rowset for part in old]
+        new: tuple[SealedPart, ...] = ()
         with self._writing:
             view = self._view
             if made is not None:
@@ -291,11 +274,9 @@ class Shard:
         self._write_receipt()
 
     def _write_receipt(self) -> None:
-        with self._writing:
-            view, unreceipted = self._view, self._unreceipted
-        self._receipts.write(view)
-        with self._writing:
-            self._unreceipted -= unreceipted
+        receipted = self._applied_bytes  # of the view that is read next, or of one before it
+        self._receipts.write(self._view)
+        self._receipted_bytes = receipted
 
     def _sizes(self, view: View) -> list[tiers.Size]:
         asked = asked_of(self.spec)

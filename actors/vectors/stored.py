@@ -35,10 +35,12 @@ def read_stored(directory: Path, spec: CollectionSpec) -> Stored:
     for path in directory.glob(".manifest-*"):
         path.unlink()  # one that a crash left half written
     manifest, wrong = read_manifest(directory)
-    lost = [Lost("", wrong)] if wrong else []
+    lost = []
+    if wrong:
+        named = {record.name for record in manifest.segments} if manifest is not None else set()
+        unnamed = sorted({path.name for path in (directory / SEGMENTS).glob("*")} - named)
+        lost = [Lost("", wrong), *(Lost(name, f"{name} is named by no manifest that can be read") for name in unnamed)]
     if manifest is None:
-        unnamed = sorted((directory / SEGMENTS).glob("*")) if wrong else []
-        lost += [Lost(path.name, f"{path.name} is named by no manifest that can be read") for path in unnamed]
         return Stored(None, (), (), tuple(lost))
     if manifest.schema != schema_digest(spec):
         raise ValueError(f"{directory.name} has rows of another schema or metric than the collection's")

@@ -29,13 +29,14 @@ def top(found: Sequence[Found], queries: int, k: int, threshold: float | None) -
         return Top(np.zeros(queries, np.int32), nothing, nothing, np.zeros(0, np.float32))
     rows = np.concatenate([one.rows for one in found], axis=1)
     scores = np.concatenate([one.scores for one in found], axis=1)
-    parts = np.repeat(np.arange(len(found)), [one.rows.shape[1] for one in found])[None, :]
+    order = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
     if len(found) > 1:
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        rows, scores = np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
-        parts = parts[0][order]
+        # What is no row comes last, even behind one that is infinitely far: NaN is sorted to the end.
+        order = np.where(rows < 0, np.float32(np.nan), -scores).argsort(axis=1, kind="stable")[:, :k]
+        at = order + np.arange(0, rows.size, rows.shape[1])[:, None]
+        rows, scores = rows.take(at), scores.take(at)
     kept = rows >= 0
     if threshold is not None:
         kept &= scores >= threshold
-    counts = kept.sum(axis=1, dtype=np.int32)
-    return Top(counts, np.broadcast_to(parts, rows.shape)[kept], rows[kept], scores[kept])
+    part_of = np.repeat(np.arange(len(found)), [one.rows.shape[1] for one in found])
+    return Top(kept.sum(axis=1, dtype=np.int32), part_of.take(order[kept]), rows[kept], scores[kept])

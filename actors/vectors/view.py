@@ -73,26 +73,20 @@ class View:
         return self._gather(self.parts, numbers[first], rows[first], (ID, *columns))
 
     def matching(self, where: Filter) -> pa.Array:
-        tables = [part.rowset.take(part.matching(where), (ID,)) for part in self.parts]
-        return _one_batch(pa.concat_tables(tables)).column(ID)
+        batches = [part.rowset.take(part.matching(where), (ID,)) for part in self.parts]
+        return pa.concat_batches(batches).column(ID)
 
     def count(self, where: Filter) -> int:
         return sum(part.count(where) for part in self.parts)
 
     def _gather(self, parts: Sequence[Part], numbers: Rows, rows: Rows, columns: tuple[str, ...]) -> pa.RecordBatch:
         """Row `rows[i]` of part `numbers[i]`, for each i."""
-        used = [number for number in range(len(parts)) if (numbers == number).any()]
-        if not used:
-            return _one_batch(self.growing.rowset.take(np.zeros(0, np.int64), columns))
+        used = np.flatnonzero(np.bincount(numbers, minlength=len(parts)))
+        if not len(used):
+            return self.growing.rowset.take(np.zeros(0, np.int64), columns)
         if len(used) == 1:
-            return _one_batch(parts[used[0]].rowset.take(rows, columns))
-        tables = [parts[number].rowset.take(rows[numbers == number], columns) for number in used]
+            return parts[used[0]].rowset.take(rows, columns)
+        batches = [parts[number].rowset.take(rows[numbers == number], columns) for number in used]
         back = np.empty(len(rows), np.int64)
         back[np.argsort(numbers, kind="stable")] = np.arange(len(rows))
-        return _one_batch(_one_batch(pa.concat_tables(tables)).take(pa.array(back)))
-
-
-def _one_batch(table: pa.Table | pa.RecordBatch) -> pa.RecordBatch:
-    if isinstance(table, pa.RecordBatch):
-        return table
-    return pa.RecordBatch.from_arrays([one.combine_chunks() for one in table.columns], schema=table.schema)
+        return pa.concat_batches(batches).take(pa.array(back))

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from control.specs.base import Filled, Items, Manifest, Spec, named_once
 from control.specs.problem import one_of, refuse, show
-from control.specs.vector_index import IndexSpec
+from control.specs.vector_index import IndexSpec, divisor
 
 Metric = Literal["l2", "ip", "cosine"]
 FieldType = Literal["keyword", "integer", "float", "boolean", "datetime", "geo", "text"]
@@ -80,6 +80,15 @@ class CollectionSpec(Spec):
 
     def field(self, name: str) -> MetadataField | None:
         return next((one for one in self.fields if one.name == name), None)
+
+    @model_validator(mode="after")
+    def _codes_cover_the_vector(self) -> Self:
+        found = self.index.subvectors
+        if found is not None and self.dimension % found:
+            nearest = divisor(self.dimension, found)
+            expected = f"a divisor of dimension {self.dimension}, such as {nearest}"
+            raise refuse(f"{found} subvectors", expected, at=("index", "subvectors"), also=("dimension",))
+        return self
 
     @model_validator(mode="after")
     def _embeds_its_own_text(self) -> Self:

@@ -82,3 +82,14 @@ Condition = In | Range | Exists | Words | GeoBox
 """Of one field."""
 Filter = And | Or | Not | Condition
 EVERYTHING = And(())
+
+
+def fields_of(where: Filter) -> frozenset[str]:
+    """The fields that it asks about."""
+    match where:
+        case And(parts) | Or(parts):
+            return frozenset[str]().union(*map(fields_of, parts))
+        case Not(part):
+            return fields_of(part)
+        case condition:
+            return frozenset({condition.field})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -61,7 +62,17 @@ class IndexSpec(Spec):
         if self.kind == "hnsw" and self.device == "gpu":
             found = "hnsw on device gpu"
             raise refuse(found, "device cpu, or kind cagra: no GPU index walks an HNSW graph", at=("device",))
+        if self.kind == "ivf_pq" and self.device == "gpu":
+            raise refuse(
+                "ivf_pq on device gpu", "device cpu, or kind ivf_flat: codes are scanned on a CPU", at=("device",)
+            )
         if self.nlist is not None and self.nprobe is not None and self.nprobe > self.nlist:
             found = f"nprobe {self.nprobe} of {self.nlist} lists"
             raise refuse(found, f"1 to {self.nlist}", at=("nprobe",), also=("nlist",))
         return self
+
+
+def divisor(dimension: int, wanted: float) -> int:
+    """The divisor of the dimension that is nearest to the wanted number, as a ratio."""
+    divisors = [one for one in range(1, dimension + 1) if dimension % one == 0]
+    return min(divisors, key=lambda one: abs(math.log(one / wanted)))

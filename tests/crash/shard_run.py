@@ -68,6 +68,7 @@ class ShardRun:
         self.epoch, self.leader, self.configs = 0, "", [(0, NAMES)]
         self.states: dict[int, set[State]] = {number: {None} for number in range(CLIENTS * IDS)}
         self.value = 0
+        self.kept_down = ""
         self.acknowledged = self.breaks = 0
         self.shards = Shards(self._table, self._call)
 
@@ -192,7 +193,13 @@ class ShardRun:
     def _rows(self, ids: list[int], owner: int, value: int, tag: str) -> pa.RecordBatch:
         vectors = np.stack([_vector(value, one) for one in ids])
         n = len(ids)
-        columns = [pa.array(ids), vector_column(vectors), pa.array([owner] * n), pa.array([value] * n), pa.array([tag] * n)]
+        columns = [
+            pa.array(ids),
+            vector_column(vectors),
+            pa.array([owner] * n),
+            pa.array([value] * n),
+            pa.array([tag] * n),
+        ]
         return pa.record_batch(columns, schema=row_schema(self.spec))
 
     async def _write_last(self) -> Any:
@@ -234,10 +241,12 @@ class ShardRun:
             self.breaks += 1
             if what < 0.55:
                 self.kill(name)
+                self.kept_down = name
                 others = [one for one in NAMES if one != name]
                 may = self.arbiter or name != self.leader  # nobody else would lead
                 if may and self.random.random() < 0.35 and await self._sound(others):
                     _damage(self.place / name, self.random)
+                self.kept_down = ""
             elif what < 0.7:
                 await self._quietly(name, "trouble", frozenset(self.random.sample(NAMES, 2)), 0.0, 0)
             elif what < 0.8:
@@ -258,7 +267,7 @@ class ShardRun:
         while True:
             await asyncio.sleep(0.02)
             for name in NAMES:
-                if not self.processes[name].is_alive() and self.random.random() < 0.15:
+                if name != self.kept_down and not self.processes[name].is_alive() and self.random.random() < 0.15:
                     self.start(name)
 
     # The arbiter

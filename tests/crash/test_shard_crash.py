@@ -1,5 +1,5 @@
-"""A shop keeps its catalogue in three replicas. While its staff adds, changes and deletes products, processes are killed
-at any line, disks fill up, flip bits and lose the end of files, a replica is slow, another one is cut off, and somebody
+"""A shop keeps its catalogue in three replicas. While its staff adds, changes and deletes products, processes die at
+any line, disks fill up, flip bits and lose the end of files, a replica is slow, another one is cut off, and somebody
 keeps appointing new leaders. What was said to be written is there at last, what was deleted stays deleted, and every
 replica answers the same.
 """

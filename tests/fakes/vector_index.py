@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from actors.vectors.found import Found, Mask
 from actors.vectors.query import Tuning
 from actors.vectors.rows import Floats
 from actors.vectors.scan import scan
+from control.specs.collection import CollectionSpec
 from control.specs.vector_index import IndexKind
 
 
@@ -22,7 +24,6 @@ class FakeIndex:
     vectors: Floats
     kind: IndexKind = "hnsw"
     reaches: Mask | None = None
-    traverses: Mask | None = None
     candidates: float = 2.0
     widths: list[int] = field(default_factory=list)
 
@@ -32,10 +33,13 @@ class FakeIndex:
         return scan(self.vectors, self.reaches, queries, k, "l2")
 
     def search_allowed(self, queries: Floats, k: int, tuning: Tuning, allowed: Mask) -> Found | None:
-        return None if self.traverses is None else scan(self.vectors, allowed & self.traverses, queries, k, "l2")
+        raise AssertionError("filters are masks over what `search` finds")
 
     def tuned(self, tuning: Tuning, k: int) -> Tuning:
         return dataclasses.replace(tuning, ef_search=max(tuning.ef_search or 0, k))
+
+    def retuned(self, spec: CollectionSpec) -> Self:
+        return self
 
     def cost(self, tuning: Tuning, k: int) -> float:
         assert tuning.ef_search is not None

@@ -15,7 +15,13 @@ from actors.vectors.entry import Entry, Kind
 from actors.vectors.query import Level
 from actors.vectors.replication.core import ReplicaCore
 from actors.vectors.replication.errors import (
-    Behind, Degraded, Fenced, NoQuorum, NotLeader, Refused, Unknown,
+    Behind,
+    Degraded,
+    Fenced,
+    NoQuorum,
+    NotLeader,
+    Refused,
+    Unknown,
 )  # fmt: skip
 from actors.vectors.replication.hard_state import HardState
 from actors.vectors.replication.journal import Journal

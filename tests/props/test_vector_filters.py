@@ -120,7 +120,7 @@ def table_of(rows: list[dict[str, Any]], cut: int) -> pa.Table:
     return pa.concat_tables([pa.Table.from_pylist(part, schema) for part in (rows[:cut], rows[cut:])])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ROWS, FILTERS, st.integers(0, 12), st.booleans())
 def test_indexes_and_scans_find_the_rows_of_the_model_within_the_bounds(
     rows: list[dict[str, Any]], where: Filter, cut: int, index: bool

@@ -5,35 +5,51 @@ Nothing here is synced or renamed: a crash leaves a directory that no manifest n
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import faiss
 
+from actors.vectors.indexes import cagra, gpu
+from actors.vectors.indexes.cagra import Cagra
 from actors.vectors.indexes.flat import Flat
+from actors.vectors.indexes.gpu import OnGpu
 from actors.vectors.indexes.hnsw import Hnsw
 from actors.vectors.indexes.index import Index
+from actors.vectors.indexes.ivf import Ivf
 from actors.vectors.indexes.receipt import Receipt
 from actors.vectors.rows import Floats
 from control.specs.collection import CollectionSpec
 from control.specs.index_choice import choose
 
+_LOG = logging.getLogger(__name__)
+
 
 def build_index(
-    blocks: Sequence[Floats], spec: CollectionSpec, threads: int = 1, between: Callable[[int], None] = lambda rows: None
+    blocks: Sequence[Floats],
+    spec: CollectionSpec,
+    threads: int = 1,
+    between: Callable[[int], None] = lambda rows: None,
+    memory: int | None = None,
 ) -> Index:
-    """An index over the rows of all blocks, each (n, dimension), in order.
+    """An index over the rows of all blocks, each (n, dimension), in order; they are gone through twice.
 
     `between` is told a few times a second how many rows are in; what it raises ends the build, which leaves nothing.
-    Blocks are read and not kept, except where the index is of one block and needs nothing else.
+    `memory` are the bytes that the index may take, by which `auto` chooses; None where that is no matter. Blocks are
+    read and not kept, except where the index is of one block and needs nothing else.
     """
     rows = sum(map(len, blocks))
-    choice = choose(rows, spec)
+    plan = choose(rows, spec, memory=memory, cuvs=cagra.present())
     with _threads(threads):
-        if choice.kind == "hnsw":
-            return Hnsw.build(blocks, spec, choice, between)
-        return Flat.build(blocks, spec)
+        if plan.kind == "cagra":
+            return Cagra.build(blocks, spec, plan, between)
+        if plan.kind == "hnsw":
+            return Hnsw.build(blocks, rows, spec, plan, between)
+        if plan.kind == "flat":
+            return _placed(Flat.build(blocks, spec), spec)
+        return _placed(Ivf.build(blocks, spec, plan, between), spec)
 
 
 def load_index(directory: Path, spec: CollectionSpec) -> Index:
@@ -45,7 +61,23 @@ def load_index(directory: Path, spec: CollectionSpec) -> Index:
     receipt = Receipt.read(directory, spec)
     if receipt.kind == "hnsw":
         return Hnsw.load(directory, receipt, spec)
-    return Flat.load(directory, receipt, spec)
+    if receipt.kind == "cagra":
+        twin = Hnsw.load(directory, receipt, spec)
+        return Cagra.of(twin) if cagra.present() else twin
+    if receipt.kind == "flat":
+        return _placed(Flat.load(directory, receipt, spec), spec)
+    return _placed(Ivf.load(directory, receipt, spec), spec)
+
+
+def _placed(twin: Flat | Ivf, spec: CollectionSpec) -> Index:
+    """On a GPU where the collection asks for one and there is one: without, a shard still opens, and is slower."""
+    if spec.index.device == "cpu" or not gpu.present():
+        return twin
+    try:
+        return OnGpu.of(twin)
+    except RuntimeError as error:
+        _LOG.warning("a segment of %d rows is searched on the CPU: %s", len(twin.vectors), error)
+        return twin
 
 
 @contextmanager

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.vectors.found import Found, Rows
-from actors.vectors.indexes.storage import METRICS
-from actors.vectors.indexes.tuning import MEASURED
+from actors.vectors.indexes.storage import METRICS, scores_of
+from actors.vectors.indexes.tuning import MEASURED, Curve
 from actors.vectors.rows import Floats
 from control.specs.collection import Metric
 
@@ -52,11 +52,21 @@ def lower_bound(shares: NDArray[np.float64]) -> float:
     return float(shares.mean() - CONFIDENCE * shares.std() / np.sqrt(len(shares)))
 
 
-def draw(vectors: Floats, metric: Metric, avoid: Rows, between: Callable[[], None]) -> Sample:
-    """At most a sixteenth of the rows; the same for the same rows."""
+def curve_of(needed: Rows, most: int) -> Curve:
+    """From the least value of a parameter, up to `most`, with which each of (queries, MEASURED[-1]) is found."""
+    values = [1]
+    while values[-1] < most:
+        values.append(min(values[-1] * 9 // 8 + 1, most))
+    recalls = [[lower_bound((needed[:, :k] <= value).mean(axis=1)) for value in values] for k in MEASURED]
+    return Curve(tuple(values), tuple(map(tuple, recalls)))
+
+
+def draw(vectors: Floats, metric: Metric, between: Callable[[], None], avoid: int = -1) -> Sample:
+    """At most one of 32 rows, without one that is to be avoided; the same for the same rows."""
     drawn = np.zeros(len(vectors), np.bool_)
-    drawn[np.random.default_rng(0).choice(len(vectors), min(QUERIES, len(vectors) // 16), replace=False)] = True
-    drawn[avoid] = False
+    drawn[np.random.default_rng(0).choice(len(vectors), min(QUERIES, len(vectors) // 32), replace=False)] = True
+    if avoid >= 0:
+        drawn[avoid] = False
     rows = np.flatnonzero(drawn)
     queries = np.ascontiguousarray(vectors[rows])
     parts = []
@@ -68,12 +78,5 @@ def draw(vectors: Floats, metric: Metric, avoid: Rows, between: Callable[[], Non
     full = left.sum(axis=1) >= MEASURED[-1]
     ranked, left, rows, queries = ranked[full], left[full], rows[full], queries[full]
     neighbours = ranked[left & (left.cumsum(axis=1) <= MEASURED[-1])].reshape(len(rows), MEASURED[-1])
-    worst = np.stack([_score(queries, vectors[neighbours[:, k - 1]], metric) for k in MEASURED], axis=1)
+    worst = scores_of(queries, vectors, neighbours[:, np.array(MEASURED) - 1], metric)
     return Sample(rows, queries, neighbours, worst)
-
-
-def _score(queries: Floats, vectors: Floats, metric: Metric) -> Floats:
-    if metric == "l2":
-        queries = vectors = queries - vectors
-    scores: Floats = np.einsum("ij,ij->i", queries, vectors)
-    return -scores if metric == "l2" else scores

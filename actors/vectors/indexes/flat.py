@@ -21,7 +21,7 @@ from control.specs.vector_index import IndexKind
 
 @dataclass(frozen=True, eq=False)
 class Flat:
-    storage: faiss.IndexFlat
+    index: faiss.IndexFlat
     vectors: Floats
     spec: CollectionSpec
     kind: IndexKind = "flat"
@@ -40,7 +40,7 @@ class Flat:
         Receipt("flat", len(self.vectors), self.spec.dimension, self.spec.metric).write(directory)
 
     def search(self, queries: Floats, k: int, tuning: Tuning) -> Found:
-        return nearest(self.storage, queries, k, self.spec.metric)
+        return nearest(self.index, queries, k, self.spec.metric)
 
     def search_allowed(self, queries: Floats, k: int, tuning: Tuning, allowed: Mask) -> Found | None:
         """None: a scan of the allowed rows alone is the same, and faster."""

@@ -52,7 +52,7 @@ class Index(Protocol):
         ...
 
     def cost(self, tuning: Tuning, k: int) -> float:
-        """About how many distances one query measures, for the planner to compare with a scan."""
+        """About how many distances of a scan take as long as one query, for the planner to compare with a scan."""
         ...
 
     def save(self, directory: Path) -> None:

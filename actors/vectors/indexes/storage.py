@@ -11,8 +11,9 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
-from actors.vectors.found import Found
+from actors.vectors.found import Found, Rows
 from actors.vectors.indexes.index import IndexDamaged
 from actors.vectors.rows import Floats
 from control.specs.collection import Metric
@@ -65,14 +66,27 @@ def whole(blocks: Sequence[Floats]) -> Floats:
 def nearest(
     index: faiss.Index, queries: Floats, k: int, metric: Metric, parameters: faiss.SearchParameters | None = None
 ) -> Found:
-    """What FAISS finds, with scores as nearness. FAISS's own Python call would copy queries and cost 10 µs more."""
+    """What FAISS finds, with scores as nearness."""
     if queries.shape[1] != index.d:
         raise ValueError(f"queries of dimension {queries.shape[1]}, expected {index.d}")
-    scores = np.empty((len(queries), k), np.float32)
-    rows = np.empty((len(queries), k), np.int64)
-    index.search_c(len(queries), faiss.swig_ptr(queries), k, faiss.swig_ptr(scores), faiss.swig_ptr(rows), parameters)
+    scores, rows = index.search(queries, k, params=parameters)
+    return as_found(rows, scores, metric)
+
+
+def as_found(rows: Rows, scores: Floats, metric: Metric) -> Found:
+    """FAISS's (q, k) distances or products as nearness, changed in place."""
     if metric == "l2":
         np.negative(scores, out=scores)
     if rows[:, -1].min(initial=0) < 0:
         scores[rows < 0] = -np.inf
     return Found(rows, scores)
+
+
+def scores_of(queries: Floats, vectors: Floats, rows: NDArray[np.integer], metric: Metric) -> Floats:
+    """Exact scores of (q, r) rows, those of query i in row i; -inf where a row is -1."""
+    scores = np.empty(rows.shape, np.float32)
+    wanted = np.ascontiguousarray(rows, np.int64)
+    flat_over(vectors, metric).compute_distance_subset(
+        len(queries), faiss.swig_ptr(queries), rows.shape[1], faiss.swig_ptr(scores), faiss.swig_ptr(wanted)
+    )
+    return np.negative(scores, out=scores) if metric == "l2" else scores

@@ -17,12 +17,15 @@ class Curve:
     values: tuple[int, ...]
     recalls: tuple[tuple[float, ...], ...]
 
+    def reaches(self, target: float) -> bool:
+        """For each k."""
+        return all(max(recalls) >= target for recalls in self.recalls)
+
     def least(self, target: float, k: int) -> int:
         """The least measured value that reaches the target, the greatest where none does.
 
         Between measured k the need grows as a power of k, and beyond them in proportion to it: in truth slower.
         """
-        last = self.values[-1]
         needs = [
             next(
                 (value for value, recall in zip(self.values, recalls, strict=True) if recall >= target), self.values[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -69,8 +70,9 @@ def postings_of(column: pa.ChunkedArray, field: MetadataField) -> Postings:
     return _gathered(values, codes, np.concatenate(rows))
 
 
-def _gathered(values: Numbers | pa.Array, codes: NDArray[np.int64], rows: NDArray[np.uint32]) -> Postings:
+def _gathered(values: Numbers | pa.Array, codes: NDArray[np.integer[Any]], rows: NDArray[np.uint32]) -> Postings:
     """From m codes, which count `values` from 0, and their rows."""
+    codes = codes.astype(np.min_scalar_type(len(values)))  # up to 16 bits are sorted by radix, six times as fast
     order = np.argsort(codes, kind="stable")
     codes, rows = codes[order], rows[order]
     if len(rows):

@@ -20,13 +20,14 @@ BEAT_SECONDS = LEASE_SECONDS / 5
 """Between two messages where there is nothing to send: they renew the lease."""
 COMMIT_SECONDS = 0.02
 """How long what has become final waits for entries that it can go with."""
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 2.5 * LEASE_SECONDS
+"""After which a message counts as lost, and is sent again."""
 PAUSE_SECONDS = 0.25
 """Before a replica that does not answer, or takes nothing, is asked again."""
 
 
 class Feeder:
-    """`heard` is told of every answer, with the time at which it was asked for; `why` is what keeps the replica back."""
+    """`heard` is told of every answer, and when it was asked for; `why` is what keeps the replica back."""
 
     def __init__(
         self, term: int, me: str, peer: Peer, journal: Journal, heard: Callable[[Appended | None, float], None]

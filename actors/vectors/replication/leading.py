@@ -1,7 +1,7 @@
 """A replica while it leads its shard: it orders the writes, feeds the others, and says what is acknowledged.
 
 One is made for each term and ended with it. It never acknowledges, nor says that a read is fresh, but under its lease.
-What a crash leaves: entries in its log and in others', each whole, that were acknowledged to nobody or to all who asked.
+What a crash leaves: entries in its log and in others', each whole, acknowledged to nobody or to all who asked.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class GrowingRows:
     def mask(self, where: Filter) -> Mask:
         return scan_mask(self.table, where, self.growing.spec)
 
-    def take(self, rows: Rows, columns: tuple[str, ...]) -> pa.Table:
+    def take(self, rows: Rows, columns: tuple[str, ...]) -> pa.RecordBatch:
         return rowset.take(self.table, self.vectors, rows, columns)
 
     def ascending(self) -> Rows:

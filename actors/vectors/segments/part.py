@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -33,12 +34,12 @@ class Part:
             rows[(rows >= 0) & ~self.alive[rows]] = -1
         return rows
 
-    def without(self, wanted: Wanted) -> Part:
+    def without(self, wanted: Wanted) -> Self:
         """Without these ids; the same value where it has none of them."""
         rows = self.find(wanted)
         return self.killed(rows[rows >= 0])
 
-    def killed(self, rows: Rows) -> Part:
+    def killed(self, rows: Rows) -> Self:
         if not len(rows):
             return self
         alive = np.ones(self.rows, np.bool_) if self.alive is None else self.alive.copy()

@@ -33,7 +33,7 @@ class Rowset(Protocol):
         """Which rows match, dead ones too."""
         ...
 
-    def take(self, rows: Rows, columns: tuple[str, ...]) -> pa.Table:
+    def take(self, rows: Rows, columns: tuple[str, ...]) -> pa.RecordBatch:
         """These columns, `id` and `vector` among those that may be asked for, of these rows, in their order."""
         ...
 
@@ -42,7 +42,7 @@ class Rowset(Protocol):
         ...
 
 
-def take(table: pa.Table, vectors: Floats, rows: Rows, columns: tuple[str, ...]) -> pa.Table:
+def take(table: pa.Table, vectors: Floats, rows: Rows, columns: tuple[str, ...]) -> pa.RecordBatch:
     """`Rowset.take`, where `table` has all columns but `vector`."""
     at = pa.array(rows)
     arrays, fields = [], []
@@ -51,6 +51,7 @@ def take(table: pa.Table, vectors: Floats, rows: Rows, columns: tuple[str, ...])
             arrays.append(vector_column(vectors[rows]))
             fields.append(pa.field(VECTOR, arrays[-1].type, nullable=False))
         else:
-            arrays.append(table.column(name).take(at))
+            column = table.column(name)
+            arrays.append(column.chunk(0).take(at) if column.num_chunks == 1 else column.take(at).combine_chunks())
             fields.append(table.schema.field(name))
-    return pa.table(arrays, schema=pa.schema(fields))
+    return pa.record_batch(arrays, schema=pa.schema(fields))

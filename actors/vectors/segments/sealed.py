@@ -67,7 +67,7 @@ class Sealed:
             for source, rows in sources:
                 for start in range(0, len(rows), BLOCK_ROWS):
                     between(0)
-                    writer.write_table(source.take(rows[start : start + BLOCK_ROWS], tuple(schema.names)))
+                    writer.write_batch(source.take(rows[start : start + BLOCK_ROWS], tuple(schema.names)))
         build_index(Blocks(sources), spec, between=between).save(path)
         made = sorted(path.iterdir())
         for one in (*made, path, path.parent):
@@ -106,7 +106,7 @@ class Sealed:
     def mask(self, where: Filter) -> Mask:
         return self.columns.mask(where)
 
-    def take(self, rows: Rows, columns: tuple[str, ...]) -> pa.Table:
+    def take(self, rows: Rows, columns: tuple[str, ...]) -> pa.RecordBatch:
         return rowset.take(self.table, self.vectors, rows, columns)
 
     def ascending(self) -> Rows:

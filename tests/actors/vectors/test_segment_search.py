@@ -66,19 +66,6 @@ def test_an_index_that_does_not_reach_every_row_is_made_up_for() -> None:
     np.testing.assert_array_equal(found.rows, scan(VECTORS, None, QUERIES, K, "l2").rows)
 
 
-def test_a_traversal_that_comes_short_is_measured_exactly() -> None:
-    index = FakeIndex(VECTORS, "ivf_flat", traverses=np.arange(ROWS) < 6)
-    found = search(index, columns_by(RANDOM), Range("rank", 1_000))
-    np.testing.assert_array_equal(found.rows, scan(VECTORS, RANDOM >= 1_000, QUERIES, K, "l2").rows)
-
-
-def test_an_index_that_will_not_traverse_is_widened() -> None:
-    index = FakeIndex(VECTORS, "ivf_flat")
-    found = search(index, columns_by(RANDOM), Range("rank", 1_000))
-    np.testing.assert_array_equal(found.rows, scan(VECTORS, RANDOM >= 1_000, QUERIES, K, "l2").rows)
-    assert index.widths
-
-
 def test_few_rows_are_measured_and_many_are_asked_of_the_index() -> None:
     few, many = FakeIndex(VECTORS), FakeIndex(VECTORS)
     search(few, columns_by(RANDOM), Range("rank", None, 20))

@@ -27,7 +27,7 @@ SETS: list[tuple[str, Metric]] = [
 @pytest.mark.parametrize(("name", "metric"), SETS)
 def test_the_target_recall_holds_for_queries_that_the_index_has_not_seen(name: str, metric: Metric) -> None:
     vectors, queries = points(name, 3_000)
-    index = build_index([vectors], CollectionSpec(dimension=vectors.shape[1], metric=metric, index=HNSW), threads=2)
+    index = build_index([vectors], CollectionSpec(dimension=vectors.shape[1], metric=metric, index=HNSW))
     assert index.kind == "hnsw"
     for k in (1, 10, 40):
         found = index.search(queries, k, index.tuned(Tuning(), k))
@@ -37,7 +37,7 @@ def test_the_target_recall_holds_for_queries_that_the_index_has_not_seen(name: s
 def test_a_higher_target_searches_wider_without_another_build() -> None:
     vectors, _ = points("uniform", 3_000, 0)
     spec = CollectionSpec(dimension=32, metric="l2", index=HNSW)
-    index = build_index([vectors], spec, threads=2)
+    index = build_index([vectors], spec)
     higher = index.retuned(spec.model_copy(update={"index": IndexSpec(kind="hnsw", target_recall=0.999)}))
     wider, usual = higher.tuned(Tuning(), 10).ef_search, index.tuned(Tuning(), 10).ef_search
     assert wider is not None
@@ -67,7 +67,7 @@ def test_what_was_saved_finds_the_same(tmp_path: Path) -> None:
 
 def test_calibrating_leaves_every_link_as_it_was(tmp_path: Path) -> None:
     vectors, _ = points("uniform", 2_500, 0)
-    index = build_index([vectors], CollectionSpec(dimension=32, metric="l2", index=HNSW), threads=2)
+    index = build_index([vectors], CollectionSpec(dimension=32, metric="l2", index=HNSW))
     found = index.search(vectors, 1, Tuning(ef_search=64))
     assert (found.rows[:, 0] == np.arange(2_500)).mean() >= 0.999, "each row finds itself again"
 
@@ -76,7 +76,7 @@ def test_calibrating_leaves_every_link_as_it_was(tmp_path: Path) -> None:
 def test_a_file_that_was_cut_is_named(tmp_path: Path, name: str) -> None:
     vectors, _ = points("uniform", 2_500, 0)
     spec = CollectionSpec(dimension=32, metric="l2", index=HNSW)
-    build_index([vectors], spec, threads=2).save(tmp_path)
+    build_index([vectors], spec).save(tmp_path)
     whole = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(IndexDamaged, match=name):
