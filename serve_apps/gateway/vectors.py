@@ -112,16 +112,20 @@ class VectorsProxy:
     async def _deliver(self, call: Call) -> None:
         """To another replica only where the one before had nothing of it."""
         tried: list[Server] = []
+        fresh = False
         while True:
             server = self._pick(tried)
             server.in_flight += 1
             try:
-                wire = await self._connected(server)
-                if wire is not None:
-                    return await self._exchanged(call, server, wire)
+                wire = await self._connected(server, fresh=fresh)
+                if wire is None:
+                    tried.append(server)
+                elif await self._exchanged(call, server, wire):
+                    return
+                else:
+                    fresh = True
             finally:
                 server.in_flight -= 1
-            tried.append(server)
 
     def _pick(self, tried: Sequence[Server]) -> Server:
         """The one with the fewest requests of ours, of those that are well before those that are not."""
@@ -134,7 +138,7 @@ class VectorsProxy:
         self._turn += 1
         return least_loaded([one for one in left if one.level(now) == best], self._turn)
 
-    async def _connected(self, server: Server, *, fresh: bool = False) -> Wire | None:
+    async def _connected(self, server: Server, *, fresh: bool) -> Wire | None:
         """None where it takes no connection: it was sent nothing."""
         origin, _, _ = locate(server.direct)
         try:
@@ -144,18 +148,19 @@ class VectorsProxy:
             server.avoided_until = monotonic() + QUARANTINE_SECONDS
             return None
 
-    async def _exchanged(self, call: Call, server: Server, wire: Wire) -> None:
+    async def _exchanged(self, call: Call, server: Server, wire: Wire) -> bool:
+        """False where a kept connection was closed with the request on its way: as a rule nobody had it, and every
+        request of this API may be repeated.
+        """
         request = _request(call, server, self._authorization)
         until = asyncio.get_running_loop().time() + SILENCE_SECONDS
         try:
             try:
                 await wire.ask(request, SILENCE_SECONDS, until)
             except ConnectionError:
-                # Every request of this API may be repeated.
-                if not wire.stale or (again := await self._connected(server, fresh=True)) is None:
-                    raise
-                wire = again
-                await wire.ask(request, SILENCE_SECONDS, until)
+                if wire.stale:
+                    return False
+                raise
             if wire.status == 401:
                 raise _unavailable("its replica refused the gateway")
             if wire.status != errors.NOT_FOUND:
@@ -165,6 +170,7 @@ class VectorsProxy:
             while part := await wire.chunk():
                 await call.answer.part(part)
             await call.answer.part(b"", last=True)
+            return True
         except TimeoutError:
             raise _late() from None
         except ConnectionError:

@@ -93,7 +93,7 @@ class Vectors:
             if answer.started:
                 raise
             log.exception("a request failed inside the vectors API")
-            await answer.error(errors.internal_error())
+            await answer.error(refusals.internal_error())
         finally:
             self.in_flight -= 1
 

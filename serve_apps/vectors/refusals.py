@@ -47,6 +47,10 @@ def unanswered(error: Unanswered | Degraded) -> ApiError:
     return ApiError(503, "shards_unavailable", f"The question was not answered: {error}.", kind=SERVER, headers=RETRY)
 
 
+def internal_error() -> ApiError:
+    return ApiError(500, "internal_error", "The vectors API failed to handle this request.", kind=SERVER)
+
+
 def too_late(timeout_ms: int) -> ApiError:
     message = f"The shards did not answer within {timeout_ms} ms. Of a write it is not known whether it lasts."
     return ApiError(504, "timeout", message, kind=SERVER)

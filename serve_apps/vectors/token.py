@@ -17,10 +17,12 @@ def token_of(*parts: Tokens) -> str:
 
 
 def tokens_of(token: str, shards: int) -> Tokens:
-    """Raises ApiError 400 for what is no token of a collection of so many shards."""
+    """Of one token, or of several with commas between. Raises ApiError 400 for what is no token of a collection of so
+    many shards.
+    """
     try:
         pairs = [one.split(":") for one in token.split(",")] if token else []
-        found = {int(shard): int(seq) for shard, seq in pairs}
+        found = _greatest({int(shard): int(seq)} for shard, seq in pairs)
     except ValueError:
         raise _wrong() from None
     if any(not 0 <= shard < shards or not 0 <= seq < MOST for shard, seq in found.items()):

@@ -16,7 +16,8 @@ def embedder() -> Embedder:
 def test_a_text_has_the_same_vector_alone_and_among_others(embedder: Embedder) -> None:
     texts = ["How do I reset my password?", "yes", "word " * 500, "", "The kettle boils."] * 8
     together = embedder.embed(texts)
-    assert (together.shape, together.dtype) == ((40, 384), np.float32)
+    assert together.shape == (40, 384)
+    assert together.dtype == np.float32
     for text, vector in zip(texts[:5], together[:5], strict=True):
         np.testing.assert_allclose(embedder.embed([text])[0], vector, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)

@@ -199,6 +199,25 @@ def test_a_kept_connection_that_its_replica_closed_costs_nobody_anything() -> No
     run(story())
 
 
+def test_a_replica_that_died_between_two_requests_costs_nobody_anything() -> None:
+    async def story() -> None:
+        async def die(talk: Talk) -> None:
+            await talk.request()
+            await talk.send(response(200, {"count": 3}))
+            await talk.reader.readuntil(b"\r\n\r\n")
+            one.server.close()
+            talk.reset()
+
+        async with plane(0) as it, scripted(die) as one, scripted(_once({"count": 4})) as two:
+            await it.knows(one=one.url)
+            assert await it.post(POINTS + "/count", {}) == (200, {"count": 3})
+            await it.knows(two=two.url)
+            asking = [asyncio.create_task(it.post(POINTS + "/count", {})) for _ in range(2)]
+            assert [told for _, told in await asyncio.gather(*asking)] == [{"count": 4}] * 2
+
+    run(story())
+
+
 def _once(document: Any) -> Script:
     """Answers one request of a connection and closes it with the next."""
 

@@ -85,7 +85,7 @@ def test_pages_follow_each_other_in_the_order_of_the_ids() -> None:
         seen: list[int] = []
         after: int | None = None
         while True:
-            body = {"limit": 2, "after": after, "filter": {"year": 1}, "include": []}
+            body: dict[str, Any] = {"limit": 2, "after": after, "filter": {"year": 1}, "include": []}
             page = await api.ask("films/points/scroll", body)
             seen += [one["id"] for one in page["points"]]
             after = page["next"]

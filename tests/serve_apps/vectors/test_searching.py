@@ -126,13 +126,14 @@ def test_what_a_search_asks_of_the_shards_is_what_its_client_said() -> None:
     async def story() -> None:
         api = await filled()
         tuning = {"ef_search": 80, "nprobe": 3, "rerank": 4, "exact": True}
-        body = {"vector": [3, 4], "k": 7, "tuning": tuning, "level": "quorum", "token": "0:1", "include": ["vector"]}
+        more = {"tuning": tuning, "level": "quorum", "token": "0:1,0:3,0:2", "include": ["vector"]}
+        body = {"vector": [3, 4], "k": 7, **more}
         await api.ask("films/search", body)
         query, tokens = api.shards.asked
         np.testing.assert_allclose(query.vectors, [[0.6, 0.8]], rtol=1e-6)
         assert (query.k, query.columns, query.level) == (7, ("vector",), Level.QUORUM)
         assert query.tuning == Tuning(80, 3, 4, True)
-        assert tokens == {0: 1}
+        assert tokens == {0: 3}
 
     run(story())
 
