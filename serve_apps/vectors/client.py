@@ -84,8 +84,7 @@ class Vectors:
         body = msgspec.json.encode(json) if json is not None else content
         answer = self._http.request(method, path, content=body, headers={"content-type": kind})
         if answer.is_success:
-            told: dict[str, Any] = answer.json()
-            return told
+            return msgspec.json.decode(answer.content, type=dict[str, Any])
         try:
             error = answer.json()["error"]
         except (ValueError, KeyError, TypeError):

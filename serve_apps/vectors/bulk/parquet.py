@@ -12,11 +12,14 @@ from control.specs.collection import CollectionSpec
 from serve_apps.vectors.bulk.columns import ImportRefused
 from serve_apps.vectors.bulk.numbers import with_ids
 
+BUFFER_BYTES = 1 << 20
+"""Of each column, instead of all of it in a row group."""
+
 
 class ParquetRows:
     def __init__(self, path: Path) -> None:
         try:
-            self._file = pq.ParquetFile(path)
+            self._file = pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES)
         except pa.ArrowInvalid as error:
             raise ImportRefused(f"it is no Parquet file: {error}") from error
         self.names: tuple[str, ...] = tuple(self._file.schema_arrow.names)

@@ -139,3 +139,16 @@ def test_arrays_that_cannot_be_rows_are_refused(tmp_path: Path) -> None:
     np.savez(path, vector=np.array(["a", None], dtype=object))
     with pytest.raises(ImportRefused, match="Python objects"):
         open_source(path)
+
+
+def test_memory_does_not_grow_with_a_row_group(tmp_path: Path) -> None:
+    path, rows = tmp_path / "rows.parquet", 40_000
+    vectors = np.random.default_rng(1).random((rows, 128), np.float32)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), 128)
+    pq.write_table(pa.table({"vector": column}), path, row_group_size=rows)
+    del column
+    before, most = pa.total_allocated_bytes(), 0
+    for batch in open_source(path).read({"vector": "vector"}, SPEC, 1000, 0):
+        most = max(most, pa.total_allocated_bytes() - before)
+        assert len(batch) == 1000
+    assert most < vectors.nbytes / 2
