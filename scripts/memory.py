@@ -27,7 +27,7 @@ def peak_memory(plane_id: str) -> Iterator[Peak]:
 
     def sample() -> None:
         while not stop.is_set():
-            peak.bytes = max(peak.bytes, sum(_pss(p.pid) for p in processes_of(plane_id)))
+            peak.bytes = max(peak.bytes, sum(pss(p.pid) for p in processes_of(plane_id)))
             stop.wait(SAMPLE_SECONDS)
 
     thread = threading.Thread(target=sample, daemon=True)
@@ -39,7 +39,8 @@ def peak_memory(plane_id: str) -> Iterator[Peak]:
         thread.join()
 
 
-def _pss(pid: int) -> int:
+def pss(pid: int) -> int:
+    """Bytes; 0 of a process that is gone."""
     try:
         found = _PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_bytes())
     except OSError:

@@ -168,10 +168,6 @@ class ReplicaCalls:
             "leads": self._core.state.leads,
         }
 
-    async def echo(self, body: bytes, size: int) -> bytes:
-        """As many bytes as asked for: what a call costs that does nothing."""
-        return bytes(size)
-
     # Other replicas
 
     async def peer(self, method: str, body: bytes) -> Any:

@@ -14,16 +14,15 @@ import importlib.util
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any, Protocol
 
 import numpy as np
 
 from scripts.bench.vectors_data import Case, Dataset, Floats, Ints, K, load, load_cases, recall
+from scripts.bench.vectors_load import CELLS, timed
 
 RECALL = 0.99
 EFFORTS = (32, 64, 128, 256, 512, 1024)
@@ -178,7 +177,7 @@ def padded(answers: Sequence[Sequence[int]]) -> Ints:
 def measure(name: str, peer: Peer, data: Dataset, made: list[Case], seconds: float) -> Iterator[dict[str, Any]]:
     """The unfiltered cells, then one client with each filter."""
     effort = next((e for e in EFFORTS if (_recall(peer, data, None, e) or 0.0) >= RECALL), EFFORTS[-1])
-    for batch, clients in ((1, 1), (32, 1), (1, 16)):
+    for batch, clients in CELLS:
         rate, p99 = timed(partial(_ask, peer, data, None, effort), len(data.queries), batch, clients, seconds)
         yield {**_row(name, peer, batch, clients, rate, p99), "recall_at_10": _recall(peer, data, None, effort)}
     for case in made if peer.filters else ():
@@ -212,33 +211,6 @@ def _recall(peer: Peer, data: Dataset, case: Case | None, effort: int) -> float 
         return recall(data, queries[some], wanted[some], peer.search(queries[some], case, effort))
     except ValueError:
         return None
-
-
-def timed(
-    search: Callable[[Ints], object], queries: int, batch: int, clients: int, seconds: float
-) -> tuple[float, float]:
-    """Searches a second, and the 99th percentile of a call in ms, of threads that ask again when they are answered."""
-    took: list[list[float]] = [[] for _ in range(clients)]
-    end = time.perf_counter() + seconds
-
-    def ask(client: int) -> None:
-        chance = np.random.default_rng(client)
-        while time.perf_counter() < end:
-            rows = chance.integers(0, queries, batch)
-            began = time.perf_counter()
-            search(rows)
-            took[client].append(time.perf_counter() - began)
-
-    search(np.arange(min(batch, queries)))  # what takes longer the first time
-    began = time.perf_counter()
-    end = began + seconds
-    threads = [Thread(target=ask, args=(client,)) for client in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    every = [one for some in took for one in some]
-    return len(every) * batch / (time.perf_counter() - began), float(np.percentile(every, 99) * 1000)
 
 
 def main() -> None:

@@ -24,16 +24,13 @@ class FakeIndex:
     vectors: Floats
     kind: IndexKind = "hnsw"
     reaches: Mask | None = None
-    candidates: float = 2.0
+    candidates: float = 20.0
     widths: list[int] = field(default_factory=list)
 
     def search(self, queries: Floats, k: int, tuning: Tuning) -> Found:
         assert tuning.ef_search is not None, "a search needs complete parameters"
         self.widths.append(k)
         return scan(self.vectors, self.reaches, queries, k, "l2")
-
-    def search_allowed(self, queries: Floats, k: int, tuning: Tuning, allowed: Mask) -> Found | None:
-        raise AssertionError("filters are masks over what `search` finds")
 
     def tuned(self, tuning: Tuning, k: int) -> Tuning:
         return dataclasses.replace(tuning, ef_search=max(tuning.ef_search or 0, k))

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 import faiss
 
-from actors.vectors.found import Found, Mask
+from actors.vectors.found import Found
 from actors.vectors.indexes.hnsw import Hnsw
 from actors.vectors.indexes.storage import METRICS, nearest, whole
 from actors.vectors.query import Tuning
@@ -71,10 +71,6 @@ class Cagra:
         parameters.itopk_size = wide
         with self.lock:
             return nearest(self.index, queries, k, self.twin.spec.metric, parameters)
-
-    def search_allowed(self, queries: Floats, k: int, tuning: Tuning, allowed: Mask) -> Found | None:
-        """None: it would ignore a selector."""
-        return None
 
     def tuned(self, tuning: Tuning, k: int) -> Tuning:
         return self.twin.tuned(tuning, k)

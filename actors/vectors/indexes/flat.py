@@ -10,7 +10,7 @@ from typing import Self
 
 import faiss
 
-from actors.vectors.found import Found, Mask
+from actors.vectors.found import Found
 from actors.vectors.indexes.receipt import Receipt
 from actors.vectors.indexes.storage import flat_over, map_vectors, nearest, save_vectors, whole
 from actors.vectors.query import Tuning
@@ -41,10 +41,6 @@ class Flat:
 
     def search(self, queries: Floats, k: int, tuning: Tuning) -> Found:
         return nearest(self.index, queries, k, self.spec.metric)
-
-    def search_allowed(self, queries: Floats, k: int, tuning: Tuning, allowed: Mask) -> Found | None:
-        """None: a scan of the allowed rows alone is the same, and faster."""
-        return None
 
     def tuned(self, tuning: Tuning, k: int) -> Tuning:
         return tuning

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import faiss
 
-from actors.vectors.found import Found, Mask
+from actors.vectors.found import Found
 from actors.vectors.indexes.flat import Flat
 from actors.vectors.indexes.ivf import Ivf, probes
 from actors.vectors.indexes.storage import nearest
@@ -63,10 +63,6 @@ class OnGpu:
         parameters = probes(tuning.nprobe) if tuning.nprobe else None
         with self.lock:
             return nearest(self.index, queries, k, self.twin.spec.metric, parameters)
-
-    def search_allowed(self, queries: Floats, k: int, tuning: Tuning, allowed: Mask) -> Found | None:
-        """By the twin, on the CPU."""
-        return self.twin.search_allowed(queries, k, tuning, allowed)
 
     def tuned(self, tuning: Tuning, k: int) -> Tuning:
         return self.twin.tuned(tuning, k)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol, Self
 
-from actors.vectors.found import Found, Mask
+from actors.vectors.found import Found
 from actors.vectors.query import Tuning
 from actors.vectors.rows import Floats
 from control.specs.collection import CollectionSpec
@@ -35,12 +35,6 @@ class Index(Protocol):
 
     def search(self, queries: Floats, k: int, tuning: Tuning) -> Found:
         """The k nearest of all rows, dead ones too. `tuning` must be complete (`tuned`)."""
-        ...
-
-    def search_allowed(self, queries: Floats, k: int, tuning: Tuning, allowed: Mask) -> Found | None:
-        """The k nearest of the allowed rows by a traversal that skips the others, or None where this kind cannot, or
-        not without the risk of returning fewer or farther ones: the caller then widens `search`, or measures all.
-        """
         ...
 
     def tuned(self, tuning: Tuning, k: int) -> Tuning:

@@ -10,21 +10,19 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
 import faiss
 import numpy as np
 
-from actors.vectors.found import Found, Mask, Rows
-from actors.vectors.indexes import reach
+from actors.vectors.found import Found
 from actors.vectors.indexes.calibration import Sample, curve_of, draw
 from actors.vectors.indexes.index import IndexDamaged
-from actors.vectors.indexes.lists import ListNumbers, fill, numbers_in, probing, quantizer_of
-from actors.vectors.indexes.reach import Reach
+from actors.vectors.indexes.lists import fill, numbers_in, probing, quantizer_of
 from actors.vectors.indexes.receipt import Receipt
-from actors.vectors.indexes.storage import METRICS, as_found, map_vectors, nearest, save_vectors, scores_of, whole
+from actors.vectors.indexes.storage import METRICS, map_vectors, nearest, save_vectors, scores_of, whole
 from actors.vectors.indexes.tuning import MEASURED, Curve
 from actors.vectors.query import Tuning
 from actors.vectors.rows import Floats
@@ -35,8 +33,6 @@ from control.specs.index_plan import IndexPlan
 LISTS = "lists.faiss"
 _CANDIDATES = 3_200
 """At most so many are measured again while a product quantiser is calibrated."""
-_SPARSE = 3
-"""Times the candidates where most rows are not allowed: the nearest that are left differ less, codes err as before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +41,10 @@ class Ivf:
 
     kind: Literal["ivf_flat", "ivf_pq"]
     index: faiss.IndexIVF
-    quantizer: faiss.IndexFlat
-    numbers: ListNumbers
     vectors: Floats
     spec: CollectionSpec
     nprobe: Curve
     rerank: Curve | None
-    reach: Reach
 
     @classmethod
     def build(
@@ -62,10 +55,8 @@ class Ivf:
         sample = draw(vectors, spec.metric, lambda: between(0))
         index = _empty(plan, quantizer, spec)
         fill(index, vectors, between)
-        numbers = numbers_in(index)
-        nprobe = probing(quantizer, numbers, sample)
-        measured = reach.measured(quantizer, numbers, vectors, sample, spec.metric)
-        flat = cls("ivf_flat", index, quantizer, numbers, vectors, spec, nprobe, None, measured)
+        nprobe = probing(quantizer, numbers_in(index), sample)
+        flat = cls("ivf_flat", index, vectors, spec, nprobe, None)
         if plan.kind == "ivf_flat":
             return flat
         rerank = _reranking(index, sample, spec, nprobe)
@@ -86,49 +77,19 @@ class Ivf:
         if not isinstance(index, faiss.IndexIVF) or (index.ntotal, index.d) != vectors.shape:
             found = f"{type(index).__name__} of {index.ntotal} x {index.d}"
             raise IndexDamaged(f"{directory / LISTS}: found {found}, expected IVF of {vectors.shape}")
-        quantizer = faiss.downcast_index(index.quantizer)
-        if receipt.reach is None:
-            raise IndexDamaged(f"{directory}: the receipt of an IVF index without its reach")
         nprobe, rerank = receipt.curves["nprobe"], receipt.curves.get("rerank")
         kind: Literal["ivf_flat", "ivf_pq"] = "ivf_flat" if rerank is None else "ivf_pq"
-        return cls(kind, index, quantizer, numbers_in(index), vectors, spec, nprobe, rerank, receipt.reach)
+        return cls(kind, index, vectors, spec, nprobe, rerank)
 
     def save(self, directory: Path) -> None:
         save_vectors(directory, self.vectors)
         faiss.write_index(self.index, str(directory / LISTS))
         curves = {"nprobe": self.nprobe} | ({"rerank": self.rerank} if self.rerank else {})
-        Receipt(self.kind, len(self.vectors), self.spec.dimension, self.spec.metric, curves, self.reach).write(
-            directory
-        )
+        Receipt(self.kind, len(self.vectors), self.spec.dimension, self.spec.metric, curves).write(directory)
 
     def search(self, queries: Floats, k: int, tuning: Tuning) -> Found:
         found = nearest(self.index, queries, self._width(k, tuning), self.spec.metric, probes(tuning.nprobe or 1))
         return self._measured_again(queries, found, k)
-
-    def search_allowed(self, queries: Floats, k: int, tuning: Tuning, allowed: Mask) -> Found | None:
-        rows_in = np.bincount(self.numbers[allowed], minlength=self.index.nlist)
-        scan = partial(self._scan, queries, tuning, faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little")))
-        metric, nprobe = self.spec.metric, tuning.nprobe or 1
-        return reach.search_lists(scan, self.quantizer, rows_in, self.reach, queries, k, nprobe, metric)
-
-    def _scan(
-        self, queries: Floats, tuning: Tuning, allowed: faiss.IDSelector, lists: Rows, distances: Floats, k: int
-    ) -> Found:
-        width = self._width(_SPARSE * k, tuning) if self.rerank else k
-        scores, rows = np.empty((len(queries), width), np.float32), np.empty((len(queries), width), np.int64)
-        self.index.search_preassigned_c(
-            len(queries),
-            faiss.swig_ptr(queries),
-            width,
-            faiss.swig_ptr(lists),
-            faiss.swig_ptr(distances),
-            faiss.swig_ptr(scores),
-            faiss.swig_ptr(rows),
-            False,
-            faiss.SearchParametersIVF(nprobe=lists.shape[1], sel=allowed),
-            None,
-        )
-        return self._measured_again(queries, as_found(rows, scores, self.spec.metric), k)
 
     def _width(self, k: int, tuning: Tuning) -> int:
         return k * (tuning.rerank or 1) if self.rerank else k

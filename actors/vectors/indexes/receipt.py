@@ -9,7 +9,6 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from actors.vectors.indexes.index import IndexDamaged
-from actors.vectors.indexes.reach import Reach
 from actors.vectors.indexes.tuning import Curve
 from control.specs.collection import CollectionSpec, Metric
 from control.specs.vector_index import IndexKind
@@ -26,7 +25,6 @@ class Receipt:
     dimension: int
     metric: Metric
     curves: Mapping[str, Curve] = field(default_factory=dict)
-    reach: Reach | None = None
 
     def write(self, directory: Path) -> None:
         (directory / NAME).write_bytes(_JSON.dump_json(self))
