@@ -99,7 +99,7 @@ def test_what_rows_a_collection_began_with_cannot_change(text: str) -> None:
     ],
 )
 def test_where_a_collection_is_restored_from_is_a_url_without_secrets(restore: str, told: str) -> None:
-    with pytest.raises(SpecError, match="spec.restore") as caught:
+    with pytest.raises(SpecError, match=r"spec\.restore") as caught:
         documents(broken(EXAMPLE, "shards: 2", f"shards: 2\n  restore: {restore}"))
     assert told in str(caught.value)
 
