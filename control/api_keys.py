@@ -55,8 +55,9 @@ def create(
 
     Raises ValueError for a scope that is not there and for a time that is over, Refused for a name that is taken.
     """
-    stored = client.store.list("Deployment", "Gateway", API_KEY_KIND)
-    if wrong := unknown_scopes(grant, Scopes.of(models_of(stored), gateways_of(stored))):
+    stored = client.store.list("Deployment", "Gateway", "Collection", API_KEY_KIND)
+    collections = [o.name for o in stored if o.kind == "Collection"]
+    if wrong := unknown_scopes(grant, Scopes.of(models_of(stored), gateways_of(stored), collections)):
         raise ValueError("\n".join(wrong))
     if grant.expires_at is not None and grant.expires_at <= now:
         raise ValueError("the key would expire before it is made; expected a later time")

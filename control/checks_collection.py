@@ -65,6 +65,9 @@ def _changed(now: CollectionSpec, before: CollectionSpec) -> Iterator[Fault]:
     if now.shards != before.shards:
         found = f"shards {before.shards} → {now.shards}: rows are where the hash of their id and {before.shards} say"
         yield Fault(("spec", "shards"), found, f"{before.shards}, or another collection with all rows imported into it")
+    if now.restore != before.restore:
+        found = "a collection that is there begins with no other rows than it began with"
+        yield Fault(("spec", "restore"), found, "what it was, or another collection")
     if before.embedding is not None and now.embedding is not None and now.embedding != before.embedding:
         name = "model" if now.embedding.model != before.embedding.model else "field"
         found = f"embedding {name} {getattr(before.embedding, name)} → {getattr(now.embedding, name)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from control import device_load, engine_report, traffic, vector_report
@@ -21,6 +21,7 @@ from control.kernel.home import Home
 from control.kernel.ids import (
     API_KEY_KIND,
     CACHE_ACTOR,
+    EMBEDDER_ACTOR,
     LEDGER,
     TABLE_KIND,
     TABLE_NAME,
@@ -102,6 +103,13 @@ def find_answer(ask: Any, seconds: float) -> Any:
 def keep_answer(ask: Any, body: bytes, cost: int) -> None:
     """Returns when the plane's cache has it. Raises as `find_answer` does."""
     call(CACHE_ACTOR, "keep", ask, body, cost, timeout_s=KEEP_SECONDS)
+
+
+def embed_texts(texts: Sequence[str], seconds: float) -> Any:
+    """Their vectors (n, 384), by the plane's embedder. Raises ValueError where there is none, RayError where it is
+    silent.
+    """
+    return call(EMBEDDER_ACTOR, "embed", texts, timeout_s=seconds)
 
 
 @functools.cache

@@ -109,13 +109,26 @@ def read_manifest(directory: Path) -> tuple[Manifest | None, str]:
     wrong = ""
     for path in sorted(directory.glob(_NAME.replace("{:012}", "*")), reverse=True):
         try:
-            written = json.loads(path.read_text(encoding="utf-8"))
-            if written["sha256"] != _digest(written["manifest"]):
-                raise ValueError("its checksum is not that of its text")
-            return TypeAdapter(Manifest).validate_python(written["manifest"]), wrong
-        except (ValueError, KeyError, TypeError) as error:
-            wrong = wrong or f"{path.name} cannot be read: {error}"
+            return read_file(path), wrong
+        except FileDamaged as error:
+            wrong = wrong or str(error)
     return None, wrong
+
+
+def has_receipt(directory: Path) -> bool:
+    """Whether the shard ever had one; perhaps it cannot be read any more."""
+    return any(directory.glob(_NAME.replace("{:012}", "*")))
+
+
+def read_file(path: Path) -> Manifest:
+    """Raises FileDamaged."""
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+        if written["sha256"] != _digest(written["manifest"]):
+            raise ValueError("its checksum is not that of its text")
+        return TypeAdapter(Manifest).validate_python(written["manifest"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileDamaged(f"{path.name} cannot be read: {error}") from error
 
 
 def schema_digest(spec: CollectionSpec) -> str:

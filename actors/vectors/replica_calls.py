@@ -22,6 +22,9 @@ from actors.vectors.replication.messages import Peer
 from actors.vectors.replication.reads import admit
 from actors.vectors.replication.writer import Item, Write
 from actors.vectors.rows import ID, row_schema
+from actors.vectors.snapshot import ShardCopy
+from actors.vectors.snapshot_place import SnapshotPlace
+from actors.vectors.snapshot_shard import save
 from actors.vectors.wire import hits_bytes, read_query, read_text_query
 from control.specs.collection import Acknowledgement, CollectionSpec
 from control.specs.replica import Assignment, Promise, Standing
@@ -146,6 +149,20 @@ class ReplicaCalls:
     async def optimise(self) -> None:
         """Has the background make one segment of all rows."""
         await self._core.background(self._core.shard.optimise)
+
+    async def snapshot(self, url: str, seconds: float = READ_SECONDS) -> ShardCopy:
+        """The shard as it is now, with all that was acknowledged, copied to its place at `url`.
+
+        Only its leader does that, and begins within `seconds`. Raises as `search` does, and SnapshotError.
+        """
+        await admit(self._core, Level.QUORUM, 0, seconds)
+        copy, directory = await self._core.copies.begin(), self._core.shard.directory
+        try:
+            return await asyncio.to_thread(
+                lambda: save(SnapshotPlace(url), self._core.me, directory, copy.files[-1].name)
+            )
+        finally:
+            await self._core.copies.end(copy.number)
 
     async def figures(self) -> dict[str, Any]:
         shard = self._core.shard

@@ -21,6 +21,12 @@ def shard_of(ids: pa.Array, shards: int) -> NDArray[np.int64]:
     return (high * np.uint64(shards) >> np.uint64(32)).astype(np.int64)
 
 
+def shard_and_replica(actor: str) -> tuple[int, int]:
+    """The numbers in the name of a replica's actor: `vectors:<collection>:<life>:<shard>:<replica>`."""
+    *_, shard, replica = actor.split(":")
+    return int(shard), int(replica)
+
+
 def _hashes(ids: pa.Array) -> NDArray[np.uint64]:
     if pa.types.is_integer(ids.type):
         return _mixed(ids.to_numpy(zero_copy_only=False).astype(np.uint64))

@@ -24,6 +24,7 @@ from actors.vectors.query import Hits, Level, Query, TextQuery
 from actors.vectors.replication.errors import Behind, Degraded, Fenced, NoQuorum, NotLeader, Refused, Unknown
 from actors.vectors.routing import shard_of
 from actors.vectors.rows import ID
+from actors.vectors.snapshot import ShardCopy
 from actors.vectors.tables import CollectionRow, ShardRow, read_table
 from actors.vectors.wire import query_bytes, read_hits, text_query_bytes
 from control.specs.collection import Acknowledgement
@@ -222,6 +223,21 @@ class Shards:
             return where, level, (tokens or {}).get(shard, 0)
 
         return sum(await self._ask_all(name, range(len(row.shards)), "count", words, level, seconds))
+
+    # For those who run the plane
+
+    async def snapshot(self, name: str, url: str, seconds: float) -> list[ShardCopy]:
+        """Each shard as its leader has it now, copied to its place at `url`. Raises Unanswered, SnapshotError."""
+        row = await self.collection(name)
+        return await self._ask_all(name, range(len(row.shards)), "snapshot", lambda _: (url,), Level.QUORUM, seconds)
+
+    async def optimise(self, name: str, seconds: float = 10.0) -> dict[str, str]:
+        """Every replica begins to make one segment of all its rows; by actor, why one of them does not."""
+        row = await self.collection(name)
+        actors = [actor for shard in row.shards for actor in shard.members]
+        asks = (asyncio.wait_for(self._call(actor, "optimise"), seconds) for actor in actors)
+        answers = zip(actors, await asyncio.gather(*asks, return_exceptions=True), strict=True)
+        return {actor: str(one) or type(one).__name__ for actor, one in answers if isinstance(one, BaseException)}
 
     # How
 

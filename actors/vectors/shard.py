@@ -155,6 +155,10 @@ class Shard:
             for part in self._view.sealed:
                 part.rowset.index = part.rowset.index.retuned(spec)
 
+    @property
+    def directory(self) -> Path:
+        return self._receipts.directory
+
     def files(self) -> list[Path]:
         """What is the shard at `receipt`, the manifest last; unchanged until `release`."""
         return self._receipts.files()

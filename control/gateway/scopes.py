@@ -19,13 +19,16 @@ class Scopes:
     models: frozenset[str]
 
     @staticmethod
-    def of(models: Mapping[str, Model], gateways: Iterable[Gateway]) -> Scopes:
-        """A route that takes any model has no list of them: those of its backends are the names worth asking for."""
+    def of(models: Mapping[str, Model], gateways: Iterable[Gateway], collections: Iterable[str] = ()) -> Scopes:
+        """A route that takes any model has no list of them: those of its backends are the names worth asking for. A
+        collection goes by its name as a model of `vectors/`.
+        """
         routes = [route for gateway in gateways for route in gateway.routes]
         served = [name for deployed, model in models.items() for name in (deployed, *model.adapters)]
         taken = [route.match.model for route in routes if route.match.model]
         behind = [backend.model for route in routes for backend in route.backends]
-        return Scopes(frozenset(route.name for route in routes), frozenset([*served, *taken, *behind]))
+        stored = [f"vectors/{name}" for name in collections]
+        return Scopes(frozenset(route.name for route in routes), frozenset([*served, *taken, *behind, *stored]))
 
 
 def unknown_scopes(grant: Grant, known: Scopes) -> list[str]:

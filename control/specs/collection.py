@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from control.specs.base import Filled, Items, Manifest, Spec, named_once
 from control.specs.problem import one_of, refuse, show
+from control.specs.restore import RestoreSpec
 from control.specs.vector_index import IndexSpec, divisor
 
 Metric = Literal["l2", "ip", "cosine"]
@@ -18,6 +19,8 @@ Acknowledgement = Literal["one", "quorum", "all"]
 MOST_DIMENSIONS = 65_536
 MOST_SHARDS = 1_024
 MOST_REPLICAS = 9
+MINILM = "minilm"
+MINILM_DIMENSION = 384
 RESERVED = frozenset({"id", "vector"})
 """What no field may be called: every row has these."""
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -57,16 +60,14 @@ class EmbeddingSpec(Spec):
     dimensions, in a process of the plane's) or a model that is deployed here. `field` is the text field of a row.
     """
 
-    model: Filled = "minilm"
+    model: Filled = MINILM
     field: Filled
-
-
-MINILM_DIMENSION = 384
 
 
 class CollectionSpec(Spec):
     """`shards` share the rows by a hash of their ids; each is kept `replicas` times, on different nodes where there are
-    several. A write is acknowledged when `acknowledge` of the replicas have it on disk, unless it asks otherwise.
+    several. A write is acknowledged when `acknowledge` of the replicas have it on disk, unless it asks otherwise. A
+    collection that is new has the rows of the snapshot in `restore`.
     """
 
     dimension: Annotated[int, Field(ge=1, le=MOST_DIMENSIONS)]
@@ -78,6 +79,7 @@ class CollectionSpec(Spec):
     acknowledge: Acknowledgement = "quorum"
     index: IndexSpec = IndexSpec()
     embedding: EmbeddingSpec | None = None
+    restore: RestoreSpec | None = None
 
     def field(self, name: str) -> MetadataField | None:
         return next((one for one in self.fields if one.name == name), None)
@@ -99,7 +101,7 @@ class CollectionSpec(Spec):
         if field is None or field.type != "text":
             texts = one_of((one.name for one in self.fields if one.type == "text"), "a field of type text")
             raise refuse(f"{show(self.embedding.field)} is no text field", texts, at=("embedding", "field"))
-        if self.embedding.model == "minilm" and self.dimension != MINILM_DIMENSION:
+        if self.embedding.model == MINILM and self.dimension != MINILM_DIMENSION:
             found = f"minilm makes vectors of {MINILM_DIMENSION} dimensions, not {self.dimension}"
             raise refuse(found, f"dimension {MINILM_DIMENSION}", at=("dimension",), also=("embedding", "model"))
         return self

@@ -36,4 +36,4 @@ class Vectors:
 
 
 def wire(home: Home, settings: Settings, drive: Drive) -> tuple[Vectors, Callable[[Effect], None]]:
-    return Vectors(drive, Surroundings(str(home.vectors), str(home.claims))), drive.act
+    return Vectors(drive, Surroundings(str(home.vectors), str(home.claims), str(home.internal_key_file))), drive.act

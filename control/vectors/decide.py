@@ -22,6 +22,7 @@ from control.vectors.orders import orders
 from control.vectors.stands import stands
 from control.vectors.state import Collection, Replica, Shard, Snapshot
 from control.vectors.step import Step, records_of
+from control.vectors.surface import surface
 from control.vectors.table import table_of
 
 
@@ -53,7 +54,7 @@ def decide(snapshot: Snapshot) -> Plan:
     table |= {name: one for name, one in (snapshot.table or {}).items() if one["life"] in snapshot.unreadable}
     if table != (snapshot.table or {}):
         plan += Plan((_publish(table),))
-    return plan + _workloads(snapshot, looks)
+    return plan + _workloads(snapshot, looks) + Plan((), surface(snapshot))
 
 
 def _first(collection: Collection, number: int) -> Shard:

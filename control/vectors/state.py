@@ -9,7 +9,7 @@ from typing import Any
 
 from control.kernel.ids import ReplicaName
 from control.kernel.placement import Placement
-from control.kernel.present import ReplicaView
+from control.kernel.present import AppState, ReplicaView
 from control.specs.collection import CollectionSpec
 from control.vectors.placement import Room
 
@@ -137,10 +137,13 @@ class Collection:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where things are on this plane: the directory of all collections, and that of the claims of devices."""
+    """Where things are on this plane: the directory of all collections, that of the claims of devices, the internal
+    key.
+    """
 
     directory: str
     claims: str
+    internal_key_file: str
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,8 @@ class Snapshot:
     was there. `replicas` and `placements` are keyed by actor and workload; `asked` are the workloads that are stored,
     `sizes` has the bytes of memory that each actor last said it takes. `unreadable` are the lives of collections that
     an older plane wrote and this one cannot read: nothing of them is touched. `table` is the table as published at
-    `published_at`, None before the first.
+    `published_at`, None before the first. `app` is how the vectors API's application is, `embeds` whether the embedder
+    runs.
     """
 
     now: float
@@ -165,6 +169,8 @@ class Snapshot:
     unreadable: frozenset[str] = frozenset()
     table: Mapping[str, Any] | None = None
     published_at: float = 0.0
+    app: AppState = AppState.ABSENT
+    embeds: bool = False
 
 
 def to_json(shard: Shard) -> dict[str, Any]:

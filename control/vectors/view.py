@@ -8,9 +8,17 @@ from pydantic import ValidationError
 
 from control import vector_report
 from control.kernel.beats import read_beats
-from control.kernel.ids import SHARD_KIND, TABLE_KIND, VECTORS_TABLE, VECTORS_WORKLOAD_PREFIX, life_of
+from control.kernel.ids import (
+    EMBEDDER_ACTOR,
+    SHARD_KIND,
+    TABLE_KIND,
+    VECTORS_APP,
+    VECTORS_TABLE,
+    VECTORS_WORKLOAD_PREFIX,
+    life_of,
+)
 from control.kernel.placement import placement_of
-from control.kernel.present import Drive, NodeView
+from control.kernel.present import AppState, AppView, Drive, NodeView
 from control.kernel.store import Heartbeat, Object, Store
 from control.specs.collection import Collection as CollectionDocument
 from control.vectors.memory import needed
@@ -64,6 +72,8 @@ def observe(store: Store, drive: Drive, surroundings: Surroundings, memory: Memo
         unreadable=unreadable,
         table=None if table is None else table.spec,
         published_at=0.0 if table is None else table.updated_at,
+        app=drive.apps().get(VECTORS_APP, AppView(AppState.ABSENT)).state,
+        embeds=EMBEDDER_ACTOR in drive.actors(EMBEDDER_ACTOR),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -80,7 +81,8 @@ def create(
     }
     with _explained():
         client = Client()
-        document = _document(name, {key: value for key, value in spec.items() if value is not None})
+        given = {key: value for key, value in spec.items() if value is not None}
+        document = document_of(name, given, "biplane vectors create")
         if client.exists and any(o.name == name for o in client.get("Collection")):
             found = f"there is a collection {name!r} already"
             raise SpecError([Problem("biplane vectors create", 1, "metadata.name", found, "another name")])
@@ -135,8 +137,8 @@ def _field(text: str) -> dict[str, object]:
     return {**told, "index": False} if kind.endswith("!") else told
 
 
-def _document(name: str, spec: dict[str, object]) -> Document:
-    """As a file would say it, so that what is wrong with it is told in the same words."""
-    body = {"apiVersion": "biplane/v1", "kind": "Collection", "metadata": {"name": name}, "spec": spec}
-    (document,) = load_text(yaml.safe_dump(body, sort_keys=False), "biplane vectors create")
+def document_of(name: str, spec: Mapping[str, object], source: str) -> Document:
+    """As a file would say it, so that what is wrong with it is told in the same words. `source` stands for the file."""
+    body = {"apiVersion": "biplane/v1", "kind": "Collection", "metadata": {"name": name}, "spec": dict(spec)}
+    (document,) = load_text(yaml.safe_dump(body, sort_keys=False), source)
     return document

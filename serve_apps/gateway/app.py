@@ -22,6 +22,7 @@ from serve_apps.gateway import errors, openapi
 from serve_apps.gateway.access_log import AccessLog
 from serve_apps.gateway.accounts.bank import Bank, Ledger
 from serve_apps.gateway.accounts.teller import Teller
+from serve_apps.gateway.admission import Admission
 from serve_apps.gateway.answer import Answer
 from serve_apps.gateway.auth import authenticate, usable
 from serve_apps.gateway.body import ClientGone
@@ -34,6 +35,7 @@ from serve_apps.gateway.front import Front
 from serve_apps.gateway.generation import GENERATING, Generation
 from serve_apps.gateway.hold import Hold
 from serve_apps.gateway.keys import Keys, ReadKeys
+from serve_apps.gateway.pool import Pool
 from serve_apps.gateway.probes import Probing
 from serve_apps.gateway.proxy import Timeouts, Upstream
 from serve_apps.gateway.recorder import Recorder
@@ -45,10 +47,18 @@ from serve_apps.gateway.shadow import Mirror
 from serve_apps.gateway.spans import Spans
 from serve_apps.gateway.surface import SURFACES, SurfaceAnswer
 from serve_apps.gateway.table_holder import TableHolder
+from serve_apps.gateway.vectors import VectorsProxy
 from serve_apps.gateway.ways import Ways
+from serve_apps.vectors.paths import PREFIX
 
 log = logging.getLogger("biplane.gateway")
 
+MOST_AT_ONCE = 2048
+"""Requests that a replica works on, of which hold.MOST_HELD may wait for models that sleep."""
+MOST_BODY_BYTES = 1 << 28
+"""Of all of these together."""
+MOST_WAITING = 1024
+"""Requests that wait for that, each with no more of its body than inbox.MOST_AHEAD and what the server holds."""
 READ_SECONDS = 0.5
 """Between two looks at the table, the keys and the replicas; figures are written half as often."""
 MODELS, HEALTH, METRICS = "/v1/models", "/healthz", "/metrics"
@@ -108,9 +118,11 @@ class Gateway:
         front = Front(self._backends, Cache(doors.find, doors.keep), teller)
         log = AccessLog(logs, self._figures.replica) if logs else None
         self._recorder = Recorder(self._ways.standings, log, spans)
+        pool = Pool(Admission(MOST_AT_ONCE, MOST_WAITING, MOST_BODY_BYTES))
         self._generation = Generation(
-            self._holder, self._ways, front, self._delivery, teller, self._recorder, timeouts.body_s
+            self._holder, self._ways, front, self._delivery, teller, self._recorder, timeouts.body_s, pool
         )
+        self._vectors = VectorsProxy(pool, teller, self._recorder, internal_key, timeouts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -143,6 +155,7 @@ class Gateway:
         self._mirror.close()
         self._upstream.close()
         self._backends.close()
+        self._vectors.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     def _named(self) -> set[str]:
@@ -162,6 +175,7 @@ class Gateway:
         """
         read = [await self._keys.refresh(), await self._endpoints.refresh(), await self._holder.refresh()]
         self._routes.learn(self._holder.table, self._endpoints.known, monotonic())
+        self._vectors.learn(self._endpoints.known)
         await self._backends.learn(self._holder.table)
         if self._holder.table is not None:
             self._bank.replicas = self._holder.table.replicas
@@ -195,15 +209,18 @@ class Gateway:
             if table is None:
                 raise errors.not_ready()
             return await answer.json({"status": "ok", "table_version": table.version})
-        generates = path in GENERATING
-        if not generates and path not in (MODELS, METRICS) and not path.startswith(MODELS + "/"):
+        generates, of_vectors = path in GENERATING, path.startswith(PREFIX + "/")
+        if not generates and not of_vectors and path not in (MODELS, METRICS) and not path.startswith(MODELS + "/"):
             raise errors.unknown_path(scope["path"])
-        _require_method(method, *(("POST",) if generates else ("GET", "HEAD")))
+        if not of_vectors:
+            _require_method(method, *(("POST",) if generates else ("GET", "HEAD")))
         if table is None:
             raise errors.not_ready()
         key = authenticate(scope, self._keys.known, time())
         if generates:
             return await self._generation.answer(scope, receive, answer, table, key, path)
+        if of_vectors:
+            return await self._vectors.answer(scope, receive, answer, table, key)
         if path == METRICS:
             if key.is_bounded:
                 raise errors.metrics_not_allowed(key.name)

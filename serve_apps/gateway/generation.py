@@ -11,7 +11,6 @@ from starlette.types import Receive, Scope
 from serve_apps.gateway import errors
 from serve_apps.gateway.accounts.bound import bound_of
 from serve_apps.gateway.accounts.teller import Teller
-from serve_apps.gateway.admission import Admission
 from serve_apps.gateway.answer import Answer
 from serve_apps.gateway.auth import authorize, usable
 from serve_apps.gateway.body import CHAT, COMPLETIONS, EMBEDDINGS, Request, declared_bytes, parse_request, read_body
@@ -20,7 +19,8 @@ from serve_apps.gateway.delivery import Delivery
 from serve_apps.gateway.front import Front
 from serve_apps.gateway.inbox import Inbox
 from serve_apps.gateway.keys import Key
-from serve_apps.gateway.pool import Pool
+from serve_apps.gateway.pool import PATIENCE_SECONDS, Pool
+from serve_apps.gateway.presence import while_there
 from serve_apps.gateway.record import Unread
 from serve_apps.gateway.recorder import Recorder
 from serve_apps.gateway.surface import SURFACES, as_chat
@@ -28,21 +28,13 @@ from serve_apps.gateway.table import Table
 from serve_apps.gateway.table_holder import TableHolder
 from serve_apps.gateway.ways import Ways
 
-MOST_AT_ONCE = 2048
-"""Requests that a replica works on, of which hold.MOST_HELD may wait for models that sleep."""
-MOST_BODY_BYTES = 1 << 28
-"""Of all of these together."""
-MOST_WAITING = 1024
-"""Requests that wait for that, each with no more of its body than inbox.MOST_AHEAD and what the server holds."""
-PATIENCE_SECONDS = 5.0
-"""How long one waits: longer than a burst lasts, and shorter than clients do."""
 GENERATING = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, *SURFACES})
 """The paths of such requests."""
 
 
 class Generation:
     """`here` answers for the models that are served here, `front` for those that `ways` lead to. A client may take
-    `body_s` seconds to send its request.
+    `body_s` seconds to send its request, for which there is a place in the `pool`.
     """
 
     def __init__(
@@ -54,6 +46,7 @@ class Generation:
         teller: Teller,
         recorder: Recorder,
         body_s: float,
+        pool: Pool,
     ) -> None:
         self._holder = holder
         self._ways = ways
@@ -62,18 +55,18 @@ class Generation:
         self._teller = teller
         self._recorder = recorder
         self._body_s = body_s
-        self._admission = Pool(Admission(MOST_AT_ONCE, MOST_WAITING, MOST_BODY_BYTES))
+        self._pool = pool
 
     async def answer(self, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key, path: str) -> None:
         """Answers one request for a model, which is recorded whether it could be read or not."""
         began, raw, request, inbox = monotonic(), None, None, Inbox(receive)
         try:
             size = declared_bytes(scope, table.max_body_bytes)
-            async with self._admission.turn(key.priority, size, PATIENCE_SECONDS, inbox.left) as turn:
+            async with self._pool.turn(key.priority, size, PATIENCE_SECONDS, inbox.left) as turn:
                 raw = await self._body(inbox.receive, table.max_body_bytes)
                 turn.shrink(len(raw))
                 request = parse_request(path, raw)
-                await self._while_there(request, scope, inbox.receive, answer, table, key)
+                await while_there(inbox.receive, self._answer(request, scope, answer, table, key))
         except BaseException as error:
             if request is None:
                 self._recorder.unread(Unread(path, key, raw, began), answer, error)
@@ -86,28 +79,6 @@ class Generation:
                 return await read_body(receive, limit)
         except TimeoutError:
             raise errors.request_too_slow(self._body_s) from None
-
-    async def _while_there(
-        self, request: Request, scope: Scope, receive: Receive, answer: Answer, table: Table, key: Key
-    ) -> None:
-        """Answers, and drops the upstream connection at once when the client leaves."""
-        answering, leaving = asyncio.current_task(), asyncio.create_task(_client_left(receive))
-        answered = left = False
-
-        def leave(_: asyncio.Task[None]) -> None:
-            nonlocal left
-            if answering is not None and not answered:
-                left = answering.cancel()  # vLLM aborts a request whose connection closes
-
-        leaving.add_done_callback(leave)
-        try:
-            await self._answer(request, scope, answer, table, key)
-        except asyncio.CancelledError:
-            if answering is None or not left or answering.uncancel():
-                raise  # somebody else wants this to end
-        finally:
-            answered = True
-            leaving.cancel()
 
     async def _answer(self, request: Request, scope: Scope, answer: Answer, table: Table, key: Key) -> None:
         table = self._holder.table or table  # a body may take long to come: by then there may be a newer table
@@ -144,8 +115,3 @@ class Generation:
         if call.request.model not in call.table.models:
             raise errors.model_not_found(call.request.model, usable(call.table.models, call.key))
         await self._here.deliver(call)
-
-
-async def _client_left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

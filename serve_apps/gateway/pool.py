@@ -16,6 +16,8 @@ from serve_apps.gateway.errors import SERVER, ApiError
 
 Left = Callable[[], Awaitable[bool]]
 """Returns True when a client has left, False where that cannot be found out."""
+PATIENCE_SECONDS = 5.0
+"""How long a request waits for its turn: longer than a burst lasts, and shorter than clients do."""
 RETRY = (b"retry-after", b"1")
 
 

@@ -11,10 +11,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import msgspec
 import numpy as np
 import pyarrow as pa
 
-ARROW_STREAM = "application/vnd.apache.arrow.stream"
+from control.specs.collection import CollectionSpec
+
+ARROW_STREAM, JSON = "application/vnd.apache.arrow.stream", "application/json"
 TIMEOUT_SECONDS = 60.0
 Id = int | str
 
@@ -77,11 +80,11 @@ class Vectors:
 
     def ask(self, method: str, path: str, json: Any = None, content: bytes | None = None) -> dict[str, Any]:
         """Raises VectorsError for an error that the API answers, httpx.HTTPError where it does not answer."""
-        headers = {} if content is None else {"content-type": ARROW_STREAM}
-        answer = self._http.request(method, path, json=json, content=content, headers=headers)
+        kind = JSON if content is None else ARROW_STREAM
+        body = msgspec.json.encode(json) if json is not None else content
+        answer = self._http.request(method, path, content=body, headers={"content-type": kind})
         if answer.is_success:
-            told: dict[str, Any] = answer.json()
-            return told
+            return msgspec.json.decode(answer.content, type=dict[str, Any])
         try:
             error = answer.json()["error"]
         except (ValueError, KeyError, TypeError):
@@ -106,11 +109,7 @@ class Collection:
 
     def upsert_table(self, table: pa.Table | pa.RecordBatch) -> int:
         """Many at once, as Arrow: `id`, `vector` and the fields. It is acknowledged as the collection says."""
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as stream:
-            stream.write(table)
-        told = self._ask("POST", "points", content=sink.getvalue().to_pybytes())
-        return int(told["upserted"])
+        return int(self._ask("POST", "points", content=stream_of(table))["upserted"])
 
     def update(self, points: Sequence[Mapping[str, Any]], acknowledge: str | None = None) -> None:
         """The given fields of the metadata change; None takes one away."""
@@ -118,10 +117,10 @@ class Collection:
 
     def delete(
         self, ids: Sequence[Id] = (), filter: Mapping[str, Any] | None = None, acknowledge: str | None = None
-    ) -> int:
-        """Those of `ids`, or all that match `filter`; how many there were."""
+    ) -> int | None:
+        """Those of `ids`, or all that match `filter`: then it says how many there were."""
         body = {"ids": list(ids)} if filter is None else {"filter": filter}
-        return int(self._write("points/delete", body, acknowledge)["deleted"])
+        return self._write("points/delete", body, acknowledge).get("deleted")
 
     def search(
         self,
@@ -135,9 +134,8 @@ class Collection:
         """The `k` nearest of each. `asked` may have `filter`, `offset`, `threshold`, `include`, `level`, `tuning`,
         `hybrid`, `fuse` and `timeout_ms`, as the API has them.
         """
-        given = {"vector": _plain(vector), "vectors": _plain(vectors), "text": text, "token": self._token}
-        body = {name: value for name, value in given.items() if value is not None}
-        told = self._ask("POST", "search", {**body, "k": k, **asked})
+        given = {"vector": _plain(vector), "vectors": _plain(vectors), "text": text}
+        told = self._read("search", {**given, "k": k, **asked})
         results = tuple(tuple(Hit(**hit) for hit in hits) for hits in told["results"])
         return Found(results, told["partial"], told["missing"])
 
@@ -154,14 +152,18 @@ class Collection:
     ) -> list[dict[str, Any]]:
         """The next ones by id; fewer than `limit` are the last."""
         body = {"filter": filter, "after": after, "limit": limit, "include": list(include)}
-        return self._points("points/scroll", {name: value for name, value in body.items() if value is not None})
+        return self._points("points/scroll", body)
 
     def count(self, filter: Mapping[str, Any] | None = None) -> int:
-        return int(self._ask("POST", "points/count", {} if filter is None else {"filter": filter})["count"])
+        return int(self._read("points/count", {"filter": filter})["count"])
 
     def _points(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-        points: list[dict[str, Any]] = self._ask("POST", path, body)["points"]
+        points: list[dict[str, Any]] = self._read(path, body)["points"]
         return points
+
+    def _read(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        given = {"token": self._token, **body}
+        return self._ask("POST", path, {name: value for name, value in given.items() if value is not None})
 
     def _write(
         self, path: str, body: Mapping[str, Any], acknowledge: str | None, method: str = "POST"
@@ -172,6 +174,19 @@ class Collection:
         told = self._vectors.ask(method, f"/collections/{self.name}/{path}", json, content)
         self._token = told.get("token") or self._token
         return told
+
+
+def spec_of(described: Mapping[str, Any]) -> CollectionSpec:
+    """Of what `Collection.describe` gives."""
+    return CollectionSpec.model_validate({name: value for name, value in described.items() if name != "name"})
+
+
+def stream_of(table: pa.Table | pa.RecordBatch) -> bytes:
+    """As the API takes it."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write(table)
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def _plain(vectors: Any) -> Any:

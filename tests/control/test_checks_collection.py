@@ -20,6 +20,7 @@ from tests.control.scheduler.world import node
 from tests.control.specs.samples import broken
 
 EXAMPLE = (Path(__file__).parents[2] / "examples" / "collection.yaml").read_text()
+RESTORED = broken(EXAMPLE, "shards: 2", "shards: 2\n  restore: {url: s3://bucket/one, sha256: " + "a" * 64 + "}")
 EMBEDS = "embedding: {field: body}", "embedding: {field: body, model: chatt}"
 
 
@@ -80,6 +81,27 @@ def test_what_rows_are_made_of_cannot_change(old: str, new: str, told: str) -> N
     else:
         found = refused(text, around())
     assert found[0] == f"{told} of a collection that is there; expected what it was, or another collection"
+
+
+@pytest.mark.parametrize("text", [EXAMPLE, RESTORED.replace("a" * 64, "b" * 64)])
+def test_what_rows_a_collection_began_with_cannot_change(text: str) -> None:
+    (found,) = refused(text, around(RESTORED))
+    assert "spec.restore: a collection that is there begins with no other rows than it began with" in found
+
+
+@pytest.mark.parametrize(
+    ("restore", "told"),
+    [
+        ("{url: s3://me:secret@bucket/x, sha256: " + "a" * 64 + "}", "they come from the environment of the plane"),
+        ("{url: snapshots/one, sha256: " + "a" * 64 + "}", "expected a URL, such as s3://bucket/path"),
+        ("{url: file:one, sha256: " + "a" * 64 + "}", "an absolute path, as in file:///path"),
+        ("{url: s3://bucket/x, sha256: abc}", "the 64 hexadecimal digits that `biplane vectors snapshot` shows"),
+    ],
+)
+def test_where_a_collection_is_restored_from_is_a_url_without_secrets(restore: str, told: str) -> None:
+    with pytest.raises(SpecError, match=r"spec\.restore") as caught:
+        documents(broken(EXAMPLE, "shards: 2", f"shards: 2\n  restore: {restore}"))
+    assert told in str(caught.value)
 
 
 def test_the_number_of_shards_cannot_change() -> None:

@@ -125,7 +125,7 @@ class Plane:
             (Router(self.drive, around), self.drive.act),
             (Pipeline(self.drive, PipelineSurroundings("/runs", "http://mlflow", "/claims")), self.drive.act),
             (Gateway(self.drive, {"internal_key_file": "/keys/internal"}), self.drive.act),
-            (Vectors(self.drive, VectorsSurroundings("/vectors", "/claims")), self.drive.act),
+            (Vectors(self.drive, VectorsSurroundings("/vectors", "/claims", "/keys/internal")), self.drive.act),
         ]
         self.loops = {domain.name: Loop(domain, self.store, self._fragile(act), self.clock) for domain, act in domains}
 

@@ -26,16 +26,18 @@ class Background(Protocol):
 class Copies:
     """Those of a shard that others read just now."""
 
-    def __init__(self, shard: Callable[[], Shard], directory: Path, background: Background) -> None:
-        self._shard, self._directory, self._background = shard, directory, background
+    def __init__(
+        self, shard: Callable[[], Shard], lacks: Callable[[], str], directory: Path, background: Background
+    ) -> None:
+        self._shard, self._lacks, self._directory, self._background = shard, lacks, directory, background
         self._numbers = itertools.count(1)
         self._held: dict[int, tuple[Shard, dict[str, Path]]] = {}
 
     async def begin(self) -> Copy:
-        """Of all that is applied. Raises Degraded where a part of the shard is damaged."""
+        """Of all that is applied. Raises Degraded where a part of the shard is damaged, or is not there yet."""
         shard = self._shard()
-        if shard.degraded:
-            raise Degraded("; ".join(shard.degraded))
+        if lacks := self._lacks():
+            raise Degraded(lacks)
         if len(self._held) >= MOST_COPIES:
             await self.end(next(iter(self._held)))
 

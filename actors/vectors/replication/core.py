@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from actors.vectors.entry import Entry, Kind
+from actors.vectors.entry import Entry, Kind, Position
 from actors.vectors.log import Log, LogCut
+from actors.vectors.manifest import has_receipt
 from actors.vectors.replication import install
 from actors.vectors.replication.accept import Unmatched
 from actors.vectors.replication.copying import Copies, fetch
@@ -30,6 +31,8 @@ from actors.vectors.replication.term import epoch_of
 from actors.vectors.replication.watermark import Watermark
 from actors.vectors.replication.writer import Item, Write, Writer
 from actors.vectors.shard import Shard
+from actors.vectors.snapshot import SnapshotError
+from actors.vectors.snapshot_shard import BEGINNING, restore
 from control.specs.collection import Acknowledgement, CollectionSpec
 from control.specs.replica import Assignment, Promise, Standing
 
@@ -38,6 +41,8 @@ _LOG = logging.getLogger(__name__)
 KEPT_LOG_BYTES = 256 << 20
 """So much of the log is kept for members that lag; who lags more fetches a copy."""
 _FULL = "the disk of the shard's leader is full"
+RESTORE_SECONDS = 5.0
+"""Between two attempts at a snapshot that cannot be read."""
 IDLE_SECONDS = 0.25
 """Between two looks at whether the shard has something to do in the background."""
 
@@ -53,7 +58,7 @@ class ReplicaCore:
         self.applied = Watermark(shard.applied.seq)
         self.floor = journal.committed
         """What was final when it opened: it answers nothing with less."""
-        self.copies = Copies(lambda: self.shard, directory / install.SHARD, self.background)
+        self.copies = Copies(lambda: self.shard, lambda: self.lacks, directory / install.SHARD, self.background)
         self.leading: Leading | None = None
         self._directory, self._peers, self._held = directory, peers, held
         self._committed = Watermark(journal.committed)
@@ -62,6 +67,10 @@ class ReplicaCore:
         self._maintenance_turn = asyncio.Lock()
         self._applier, self._maintainer = ThreadPoolExecutor(1, "apply"), ThreadPoolExecutor(1, "maintain")
         self._gap: tuple[str, ...] = ()
+        self._restoring = spec.restore is not None and not has_receipt(directory / install.SHARD)
+        self._unrestorable = False
+        if self._restoring:
+            self._gap = ("its rows are being restored from a snapshot",)
         self._writer: Writer | None = None
         self._writing: list[asyncio.Task[None]] = []
         self._copying: asyncio.Task[None] | None = None
@@ -86,7 +95,8 @@ class ReplicaCore:
         return ReplicaCore(me, directory, spec, peers, held, state, Journal(directory, log, mark, committed), shard)
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._apply()), asyncio.create_task(self._maintain())]
+        jobs = (self._apply(), self._maintain(), *([self._restore()] if self._restoring else []))
+        self._tasks = [asyncio.create_task(job) for job in jobs]
         for task in self._tasks:
             task.add_done_callback(self._look_why)
         if self.state.leads:
@@ -137,7 +147,7 @@ class ReplicaCore:
             return Appended(0)  # while an append waits for the disk
         async with self._order:
             await self._become(self.state.hear(request.term, request.leader))
-            if request.copy or self.lacks:
+            if request.copy or self._needs_copy:
                 self.mend(request.leader)
             if request.copy:
                 return Appended(self.journal.last.seq, False, "fetches a copy of the leader's files")
@@ -217,6 +227,11 @@ class ReplicaCore:
     def lacks(self) -> str:
         """Why it answers nothing from its data, for people; "" where it can."""
         return "; ".join((*self.shard.degraded, *self._gap))
+
+    @property
+    def _needs_copy(self) -> bool:
+        """Of another replica's files: what it lacks does not come from a snapshot just now."""
+        return bool(self.lacks) and (not self._restoring or self._unrestorable)
 
     async def background(self, job: Callable[[], Result]) -> Result:
         """In the thread that maintains the shard."""
@@ -300,6 +315,9 @@ class ReplicaCore:
     async def _apply(self) -> None:
         while True:
             await self._committed.reach(self.applied.value + 1)
+            if self._restoring:
+                await asyncio.sleep(IDLE_SECONDS)
+                continue
             async with self._shard_turn:
                 try:
                     _, entries = await self.journal.behind(self.applied.value)
@@ -320,7 +338,7 @@ class ReplicaCore:
         while True:
             async with self._maintenance_turn:
                 try:
-                    more = await self.background(lambda: self.shard.maintain())
+                    more = not self._restoring and await self.background(lambda: self.shard.maintain())
                 except OSError as error:
                     _LOG.warning("%s cannot maintain its shard: %s", self.me, error)
                     more = False
@@ -328,7 +346,7 @@ class ReplicaCore:
                     receipt = self.shard.receipt.seq
                     await self._cut(receipt)
             others = [one for one in self.state.members if one != self.me]
-            if self.lacks and self.state.leads and others:
+            if self._needs_copy and self.state.leads and others:
                 self.mend(others[source % len(others)])
                 source += 1
             if not more:
@@ -349,15 +367,36 @@ class ReplicaCore:
             least = self.journal.first - 1
             if position.seq < least or (self.state.leads and position.seq > self.journal.last.seq):
                 return  # it does not reach this log; another one may
-            before, directory = self.shard, self._directory
-            await self.background(lambda: install.complete(directory, partial, position))
-            await self.journal.change(lambda log, mark: install.put_in_place(directory, log, mark))
-            self.shard = await self.background(lambda: Shard.open(directory / install.SHARD, self.spec))
-            before.close()
-            self._gap = ()
-            self.floor = max(self.floor, self.applied.value)
-            self.applied.fall(self.shard.applied.seq)
-            self._committed.rise(self.journal.committed)
+            await self._install(partial, position)
+
+    async def _restore(self) -> None:
+        """Until the shard has the rows that its collection begins with, from the snapshot or another replica."""
+        while self._restoring:
+            partial = install.begin(self._directory, install.RESTORED)
+            try:
+                await self._run(None, lambda: restore(self.spec, self.me, partial))  # noqa: B023
+            except (SnapshotError, OSError) as error:
+                _LOG.warning("%s cannot be restored: %s", self.me, error)
+                self._unrestorable = True
+                if self._restoring:
+                    self._gap = (f"its rows cannot be restored: {error}",)
+                await asyncio.sleep(RESTORE_SECONDS)
+                continue
+            async with self._order, self._shard_turn, self._maintenance_turn:
+                if self._restoring:
+                    await self._install(partial, BEGINNING)
+
+    async def _install(self, partial: Path, position: Position) -> None:
+        """In the place of the shard that it has. The caller has all turns."""
+        before, directory = self.shard, self._directory
+        await self.background(lambda: install.complete(directory, partial, position))
+        await self.journal.change(lambda log, mark: install.put_in_place(directory, log, mark))
+        self.shard = await self.background(lambda: Shard.open(directory / install.SHARD, self.spec))
+        before.close()
+        self._gap, self._restoring = (), False
+        self.floor = max(self.floor, self.applied.value)
+        self.applied.fall(self.shard.applied.seq)
+        self._committed.rise(self.journal.committed)
 
     async def _run(self, executor: Any, job: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(executor, job)

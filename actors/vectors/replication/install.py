@@ -1,4 +1,4 @@
-"""A copy of another replica's shard, fetched and put in the place of one's own.
+"""A copy of another replica's shard, or of a snapshot's, fetched and put in the place of one's own.
 
 The files come into a directory of their own, which gets its final name, with the copy's position, once all of them are
 on the disk. A crash before that leaves a directory that is thrown away, a crash after it one that is put in place when
@@ -17,12 +17,14 @@ from actors.vectors.log import Log
 from actors.vectors.replication.disk import Mark
 
 SHARD = "shard"
-_PARTIAL, _COMPLETE = "incoming", "copy-"
+INCOMING, RESTORED = "incoming", "restored"
+"""Directories that fill up: with the files of another replica, and with those of a snapshot."""
+_COMPLETE = "copy-"
 
 
-def begin(directory: Path) -> Path:
+def begin(directory: Path, name: str = INCOMING) -> Path:
     """An empty directory for the files."""
-    partial = directory / _PARTIAL
+    partial = directory / name
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     return partial
@@ -51,7 +53,8 @@ def complete(directory: Path, partial: Path, position: Position) -> None:
 
 def put_in_place(directory: Path, log: Log, mark: Mark) -> bool:
     """Whether there was a complete copy, which is now the shard; the log goes on behind it."""
-    shutil.rmtree(directory / _PARTIAL, ignore_errors=True)
+    for name in (INCOMING, RESTORED):
+        shutil.rmtree(directory / name, ignore_errors=True)
     found = False
     for copy in directory.glob(f"{_COMPLETE}*"):
         term, seq = map(int, copy.name.removeprefix(_COMPLETE).split("-"))

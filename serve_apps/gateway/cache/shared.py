@@ -12,7 +12,7 @@ from typing import Any
 
 import faiss
 
-from serve_apps.gateway.cache.embedding import Embedder
+from actors.embedder import Embedder
 from serve_apps.gateway.cache.entries import Entries, Entry
 from serve_apps.gateway.cache.found import Found
 from serve_apps.gateway.cache.guard import same_question
@@ -33,7 +33,7 @@ class SemanticCache:
         self._lock = threading.Lock()
         self._swept = time.time()
         faiss.omp_set_num_threads(1)  # as the model: more would be taken from those who answer
-        first = self._embedder.embed("What takes longer the first time?")
+        first = self._embedder.embed(["What takes longer the first time?"])[0]
         scratch = Entries(most_bytes)
         scratch.put(Entry("", b"", b"", "", b"", 0, 0.0, 1.0), first, 1)
         list(scratch.nearest(b"", first, 0.0, 0.0))
@@ -46,7 +46,7 @@ class SemanticCache:
                 return Found(entry.body, "exact", now - entry.kept_at, entry.until - now, entry.cost)
         if not ask.text:
             return None
-        vector = self._embedder.embed(ask.text)
+        vector = self._embedder.embed([ask.text])[0]
         with self._lock:
             near = list(self._entries.nearest(ask.near, vector, ask.policy.threshold, now))
             for entry, similarity in near:
@@ -58,7 +58,7 @@ class SemanticCache:
 
     def keep(self, ask: Ask, body: bytes, cost: int) -> None:
         """`cost` in billionths of a dollar."""
-        vector = self._embedder.embed(ask.text) if ask.text else None
+        vector = self._embedder.embed([ask.text])[0] if ask.text else None
         with self._lock:
             now = time.time()
             entry = Entry(ask.space, ask.key, ask.near, ask.text, body, cost, now, now + ask.policy.ttl_s)

@@ -44,3 +44,10 @@ def test_what_is_there_is_no_problem_and_neither_is_a_key_for_all() -> None:
 )
 def test_what_is_not_there_is_told_with_the_nearest(grant: Grant, known: Scopes, message: str) -> None:
     assert unknown_scopes(grant, known) == [message]
+
+
+def test_a_collection_is_named_as_a_model_of_vectors() -> None:
+    known = Scopes.of({}, [], ["films"])
+    assert unknown_scopes(Grant(models=("vectors/films", "vectors/*")), known) == []
+    [message] = unknown_scopes(Grant(models=("vectors/filns",)), known)
+    assert "did you mean 'vectors/films'?" in message

@@ -150,7 +150,7 @@ def test_a_request_that_cannot_be_read_has_its_line(
 def test_a_request_for_which_there_is_no_room_has_its_line_and_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve_apps.gateway.generation.MOST_AT_ONCE", 1)
+    monkeypatch.setattr("serve_apps.gateway.app.MOST_AT_ONCE", 1)
     monkeypatch.setattr("serve_apps.gateway.generation.PATIENCE_SECONDS", 0.05)
 
     async def story() -> None:

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.usefixtures("_one_at_once")
 
 @pytest.fixture
 def _one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve_apps.gateway.generation.MOST_AT_ONCE", 1)
-    monkeypatch.setattr("serve_apps.gateway.generation.MOST_WAITING", 2)
+    monkeypatch.setattr("serve_apps.gateway.app.MOST_AT_ONCE", 1)
+    monkeypatch.setattr("serve_apps.gateway.app.MOST_WAITING", 2)
     monkeypatch.setattr("serve_apps.gateway.generation.PATIENCE_SECONDS", 0.3)
 
 
@@ -85,7 +85,7 @@ def test_who_waits_too_long_is_told_to_come_again_in_its_own_api() -> None:
 def test_a_client_that_leaves_while_it_waits_gives_up_its_turn_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve_apps.gateway.generation.MOST_WAITING", 1)
+    monkeypatch.setattr("serve_apps.gateway.app.MOST_WAITING", 1)
     monkeypatch.setattr("serve_apps.gateway.generation.PATIENCE_SECONDS", 5)
 
     async def story() -> None:

@@ -1,0 +1,26 @@
+"""A snapshot of a collection: the leader of each shard copies its files, all at about the same time; then it counts.
+
+A crash, of whoever asked or of a leader, leaves a snapshot without `collection.json`, which is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from actors.vectors.scatter import Shards
+from actors.vectors.snapshot import Snapshot
+from actors.vectors.snapshot_place import SnapshotPlace
+
+
+async def take(shards: Shards, name: str, url: str, seconds: float) -> Snapshot:
+    """Within `seconds`. Raises UnknownCollection, Unanswered where a shard has no leader, and SnapshotError."""
+    row = await shards.collection(name)
+    taken = datetime.now(UTC).isoformat(timespec="seconds")
+    place = SnapshotPlace(url)
+    await asyncio.to_thread(place.begin, name, taken, row.spec.shards)
+    copies = await shards.snapshot(name, url, seconds)
+    snapshot = Snapshot(name, taken, version("biplane"), row.spec, tuple(copies))
+    await asyncio.to_thread(place.finish, snapshot)
+    return snapshot

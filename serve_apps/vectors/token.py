@@ -1,0 +1,42 @@
+"""A token: how far writes got in each shard's log, opaque to clients, who give it back to see them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from serve_apps.gateway.errors import ApiError
+from serve_apps.vectors.refusals import invalid
+from serve_apps.vectors.shards import Tokens
+
+MOST = 1 << 62
+
+
+def token_of(*parts: Tokens) -> str:
+    """Of all the writes together."""
+    return ",".join(f"{shard}:{seq}" for shard, seq in sorted(_greatest(parts).items()))
+
+
+def tokens_of(token: str, shards: int) -> Tokens:
+    """Of one token, or of several with commas between. Raises ApiError 400 for what is no token of a collection of so
+    many shards.
+    """
+    try:
+        pairs = [one.split(":") for one in token.split(",")] if token else []
+        found = _greatest({int(shard): int(seq)} for shard, seq in pairs)
+    except ValueError:
+        raise _wrong() from None
+    if any(not 0 <= shard < shards or not 0 <= seq < MOST for shard, seq in found.items()):
+        raise _wrong()
+    return found
+
+
+def _greatest(parts: Iterable[Tokens]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for part in parts:
+        for shard, seq in part.items():
+            found[shard] = max(seq, found.get(shard, 0))
+    return found
+
+
+def _wrong() -> ApiError:
+    return invalid("token", "no token of this collection", "the token of an earlier answer")

@@ -1,0 +1,84 @@
+"""Collections whose replicas are objects of this process: the same code as under Ray, called without it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from actors.vectors.replica_calls import ReplicaCalls
+from actors.vectors.replication.messages import Append, Appended, Copy
+from actors.vectors.scatter import Shards
+from control.specs.collection import CollectionSpec
+from control.specs.replica import Assignment
+
+
+class VectorPlane:
+    """`shards` is the client. The first member of each shard leads epoch 1."""
+
+    def __init__(self, home: Path) -> None:
+        self.replicas: dict[str, ReplicaCalls] = {}
+        self.table: dict[str, Any] = {}
+        self.shards = Shards(lambda: self.table, self.call)
+        self._home = home
+
+    async def create(self, name: str, spec: CollectionSpec, life: str = "12345678") -> None:
+        rows = []
+        for shard in range(spec.shards):
+            members = tuple(f"vectors:{name}:{life}:{shard}:{number}" for number in range(spec.replicas))
+            for member in members:
+                self.start(member, spec)
+            assignment = Assignment(1, members[0], members)
+            await self.replicas[members[0]].lead(assignment)
+            for member in members[1:]:
+                await self.replicas[member].follow(assignment)
+            rows.append({"epoch": 1, "leader": members[0], "members": members})
+        self.table[name] = {"life": life, "spec": spec.model_dump(mode="json"), "shards": rows}
+        await self.shards.refresh()
+
+    def start(self, actor: str, spec: CollectionSpec) -> None:
+        """As Ray does, for the first time or after it died."""
+        directory = self._home / actor.replace(":", "/")
+        self.replicas[actor] = ReplicaCalls(actor, directory, spec, 1, lambda name: _Peer(self, name))
+
+    async def end(self, actor: str) -> Path:
+        """Its directory."""
+        replica = self.replicas.pop(actor)
+        await replica._core.close()
+        return replica._core._directory
+
+    async def close(self) -> None:
+        for actor in list(self.replicas):
+            await self.end(actor)
+
+    async def call(self, actor: str, method: str, *words: Any) -> Any:
+        if actor not in self.replicas:
+            raise ConnectionError(f"{actor} is dead")
+        return await getattr(self.replicas[actor], method)(*words)
+
+
+class _Peer:
+    def __init__(self, plane: VectorPlane, name: str) -> None:
+        self._plane, self._name = plane, name
+
+    async def append(self, request: Append) -> Appended:
+        return await self._ask("append", request)  # type: ignore[no-any-return]
+
+    async def copy(self) -> Copy:
+        return await self._ask("copy", None)  # type: ignore[no-any-return]
+
+    async def chunk(self, number: int, name: str, offset: int, size: int) -> bytes:
+        return await self._ask("chunk", (number, name, offset, size))  # type: ignore[no-any-return]
+
+    async def end_copy(self, number: int) -> None:
+        await self._ask("end_copy", number)
+
+    async def _ask(self, method: str, body: object) -> Any:
+        return await self._plane.call(self._name, "peer", method, pickle.dumps(body, 5))
+
+
+def restoring(spec: CollectionSpec, url: str, sha256: str, **changes: Any) -> CollectionSpec:
+    """The spec of a collection that begins with a snapshot."""
+    body: Mapping[str, Any] = spec.model_dump(mode="json")
+    return CollectionSpec.model_validate({**body, "restore": {"url": url, "sha256": sha256}, **changes})
