@@ -51,8 +51,7 @@ class VectorsReplica:
         shards = Shards(functools.partial(_collections, doors["table"]), RayCalls())
         self._models = ServedModels(doors["gateway_table"], doors["engines"], key)
         await shards.refresh()
-        # Words are looked for as soon as shards can.
-        self._api = Vectors(shards, Embedding(doors["embed"], self._models))  # type: ignore[arg-type]
+        self._api = Vectors(shards, Embedding(doors["embed"], self._models))
         self._server = ReplicaServer(RequireInternalKey(self._api), ray.util.get_node_ip_address())
         await self._server.start()
         report = functools.partial(doors["report"], BEAT_NAME + token_hex(4))

@@ -68,8 +68,7 @@ async def _serve(home: Path, specs: dict[str, CollectionSpec], started: Future[V
     plane = VectorPlane(home)
     for name, spec in specs.items():
         await plane.create(name, spec)
-    # Words are looked for as soon as shards can.
-    app = Vectors(plane.shards, Embedding(minilm, NoModel()))  # type: ignore[arg-type]
+    app = Vectors(plane.shards, Embedding(minilm, NoModel()))
     api = VectorApi("", plane, asyncio.get_running_loop())
 
     async def watched(scope: Any, receive: Any, send: Any) -> None:

@@ -8,6 +8,7 @@ leads on in a new term, who followed waits for its leader.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -43,6 +44,8 @@ KEPT_LOG_BYTES = 256 << 20
 _FULL = "the disk of the shard's leader is full"
 RESTORE_SECONDS = 5.0
 """Between two attempts at a snapshot that cannot be read."""
+SHOWN_SECONDS = 0.5
+"""How long an acknowledgement waits for the rows to be seen."""
 IDLE_SECONDS = 0.25
 """Between two looks at whether the shard has something to do in the background."""
 
@@ -189,11 +192,19 @@ class ReplicaCore:
             async with asyncio.timeout(seconds):
                 seq = await writer.write(write)
                 await leading.acknowledged(seq, acknowledge)
-                return seq
         except TimeoutError:
             if writer.withdraw(write):
                 raise NoQuorum(f"not written within {seconds:g} s: {leading.lacks()}") from None
             raise Unknown(f"written, but not acknowledged within {seconds:g} s: {leading.lacks()}") from None
+        await self._shown(seq)
+        return seq
+
+    async def _shown(self, seq: int) -> None:
+        """Whoever is told of a write and then reads here should see it; one that is late is acknowledged all the same."""
+        if not self.lacks:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SHOWN_SECONDS):
+                    await self.applied.reach(seq)
 
     def leader(self) -> Leading:
         """Raises NotLeader."""
