@@ -200,7 +200,7 @@ class ReplicaCore:
         return seq
 
     async def _shown(self, seq: int) -> None:
-        """Whoever is told of a write and then reads here should see it; one that is late is acknowledged all the same."""
+        """Whoever is told of a write and then reads here should see it; a late one is acknowledged all the same."""
         if not self.lacks:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SHOWN_SECONDS):
