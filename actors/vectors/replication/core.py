@@ -191,13 +191,14 @@ class ReplicaCore:
         try:
             async with asyncio.timeout(seconds):
                 seq = await writer.write(write)
+                if acknowledge != "one":
+                    await self._shown(seq)
                 await leading.acknowledged(seq, acknowledge)
+                return seq
         except TimeoutError:
             if writer.withdraw(write):
                 raise NoQuorum(f"not written within {seconds:g} s: {leading.lacks()}") from None
             raise Unknown(f"written, but not acknowledged within {seconds:g} s: {leading.lacks()}") from None
-        await self._shown(seq)
-        return seq
 
     async def _shown(self, seq: int) -> None:
         """Whoever is told of a write and then reads here should see it; a late one is acknowledged all the same."""
