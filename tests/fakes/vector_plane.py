@@ -35,7 +35,7 @@ class VectorPlane:
                 await self.replicas[member].follow(assignment)
             rows.append({"epoch": 1, "leader": members[0], "members": members})
         self.table[name] = {"life": life, "spec": spec.model_dump(mode="json"), "shards": rows}
-        await self.shards.refresh()
+        await self.shards.table.refresh()
 
     def start(self, actor: str, spec: CollectionSpec) -> None:
         """As Ray does, for the first time or after it died."""

@@ -12,10 +12,10 @@ import fsspec
 import pyarrow as pa
 import pytest
 
+from actors.vectors.answers import Unanswered
 from actors.vectors.query import Level
 from actors.vectors.replication import upkeep
 from actors.vectors.replication.errors import Degraded
-from actors.vectors.scatter import Unanswered
 from actors.vectors.snapshot import Snapshot, SnapshotError
 from actors.vectors.snapshot_place import SnapshotPlace
 from actors.vectors.snapshot_taking import take
