@@ -85,7 +85,7 @@ class Replica(ReplicaCalls):
             await asyncio.sleep(BEAT_SECONDS)
 
     def _told(self, memory_bytes: int, disk_bytes: int) -> VectorReport:
-        core, figures = self._core, self._core.shard.figures()
+        core, figures = self._core, self._core.machine.shard.figures()
         counts, times = self._meter.counts(), self._meter.times()
         return VectorReport(
             rows=figures.rows,
@@ -96,7 +96,7 @@ class Replica(ReplicaCalls):
             memory_bytes=memory_bytes,
             log_bytes=core.journal.nbytes,
             disk_bytes=disk_bytes,
-            behind=core.journal.committed - core.applied.value,
+            behind=core.journal.committed - core.machine.applied.value,
             leads=core.state.leads,
             recall=self._meter.recall,
             searches=counts.get("searches", 0),

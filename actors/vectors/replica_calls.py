@@ -17,9 +17,10 @@ from actors.vectors.changes import from_bytes, of_ids, to_bytes, whole_rows
 from actors.vectors.coalesce import Coalescer
 from actors.vectors.entry import Kind
 from actors.vectors.query import Hits, Level, Query
-from actors.vectors.replication.core import ReplicaCore
 from actors.vectors.replication.messages import Peer
+from actors.vectors.replication.opening import open_replica
 from actors.vectors.replication.reads import admit
+from actors.vectors.replication.standing import standing_of
 from actors.vectors.replication.writer import Item, Write
 from actors.vectors.rows import ID, row_schema
 from actors.vectors.snapshot import ShardCopy
@@ -45,7 +46,7 @@ class ReplicaCalls:
     ) -> None:
         self._generation = generation
         self._searchers = ThreadPoolExecutor(SEARCH_THREADS, "search")
-        self._core = ReplicaCore.open(name, directory, spec, peers)
+        self._core = open_replica(name, directory, spec, peers)
         self._core.start()
         self._coalescer = Coalescer(self._search, self._searchers)
 
@@ -63,25 +64,27 @@ class ReplicaCalls:
     async def search_text(self, body: bytes, seconds: float = READ_SECONDS) -> bytes:
         query = read_text_query(body)
         return await self._read(
-            lambda: hits_bytes(self._core.shard.search_text(query)), query.level, query.token, seconds
+            lambda: hits_bytes(self._core.machine.shard.search_text(query)), query.level, query.token, seconds
         )
 
     async def fetch(
         self, ids: bytes, columns: tuple[str, ...], level: Level, token: int, seconds: float = READ_SECONDS
     ) -> bytes:
         wanted = from_bytes(ids).column(ID)
-        return await self._read(lambda: to_bytes(self._core.shard.fetch(wanted, columns)), level, token, seconds)
+        return await self._read(
+            lambda: to_bytes(self._core.machine.shard.fetch(wanted, columns)), level, token, seconds
+        )
 
     async def scroll(
         self, where: Filter, after: int | str | None, limit: int, columns: tuple[str, ...], level: Level, token: int,
         seconds: float = READ_SECONDS,
     ) -> bytes:  # fmt: skip
         return await self._read(
-            lambda: to_bytes(self._core.shard.scroll(where, after, limit, columns)), level, token, seconds
+            lambda: to_bytes(self._core.machine.shard.scroll(where, after, limit, columns)), level, token, seconds
         )
 
     async def count(self, where: Filter, level: Level, token: int, seconds: float = READ_SECONDS) -> int:
-        return await self._read(lambda: self._core.shard.count(where), level, token, seconds)
+        return await self._read(lambda: self._core.machine.shard.count(where), level, token, seconds)
 
     # Writes: each returns its sequence number, the token for reads, and how many rows it concerns
 
@@ -99,12 +102,12 @@ class ReplicaCalls:
         self, change: bytes, acknowledge: Acknowledgement, seconds: float = WRITE_SECONDS
     ) -> tuple[int, int]:
         """The columns of `change` in the rows that are there; others are left out."""
-        new, schema = from_bytes(change), row_schema(self._core.spec)
+        new, schema = from_bytes(change), row_schema(self._core.machine.spec)
         kept = tuple(name for name in schema.names if name not in new.schema.names)
         counts = []
 
         def resolve() -> Item | None:
-            rows = whole_rows(new, self._core.shard.fetch(new.column(ID), kept), schema)
+            rows = whole_rows(new, self._core.machine.shard.fetch(new.column(ID), kept), schema)
             counts.append(rows.num_rows)
             return (Kind.UPSERT, to_bytes(rows)) if rows.num_rows else None
 
@@ -117,7 +120,7 @@ class ReplicaCalls:
         counts = []
 
         def resolve() -> Item | None:
-            ids = self._core.shard.matching(where)
+            ids = self._core.machine.shard.matching(where)
             counts.append(len(ids))
             return (Kind.DELETE, to_bytes(of_ids(ids))) if len(ids) else None
 
@@ -136,19 +139,19 @@ class ReplicaCalls:
         await self._core.follow(assignment)
 
     async def retune(self, generation: int, spec: CollectionSpec) -> None:
-        await self._core.retune(spec)
+        await self._core.machine.retune(spec)
         self._generation = generation
 
     async def standing(self) -> Standing:
-        return self._core.standing(self._generation)
+        return standing_of(self._core, self._generation)
 
     async def flush(self) -> None:
         """A receipt of all that is applied: the next start has no log to read."""
-        await self._core.background(self._core.shard.flush)
+        await self._core.machine.background(self._core.machine.shard.flush)
 
     async def optimise(self) -> None:
         """Has the background make one segment of all rows."""
-        await self._core.background(self._core.shard.optimise)
+        await self._core.machine.background(self._core.machine.shard.optimise)
 
     async def snapshot(self, url: str, seconds: float = READ_SECONDS) -> ShardCopy:
         """The shard as it is now, with all that was acknowledged, copied to its place at `url`.
@@ -156,7 +159,7 @@ class ReplicaCalls:
         Only its leader does that, and begins within `seconds`. Raises as `search` does, and SnapshotError.
         """
         await admit(self._core, Level.QUORUM, 0, seconds)
-        copy, directory = await self._core.copies.begin(), self._core.shard.directory
+        copy, directory = await self._core.copies.begin(), self._core.machine.shard.directory
         try:
             return await asyncio.to_thread(
                 lambda: save(SnapshotPlace(url), self._core.me, directory, copy.files[-1].name)
@@ -165,12 +168,12 @@ class ReplicaCalls:
             await self._core.copies.end(copy.number)
 
     async def figures(self) -> dict[str, Any]:
-        shard = self._core.shard
+        shard = self._core.machine.shard
         return {
             **shard.figures().__dict__,
             "log_bytes": self._core.journal.nbytes,
-            "applied": self._core.applied.value,
-            "behind": self._core.journal.committed - self._core.applied.value,
+            "applied": self._core.machine.applied.value,
+            "behind": self._core.journal.committed - self._core.machine.applied.value,
             "leads": self._core.state.leads,
         }
 
@@ -199,4 +202,4 @@ class ReplicaCalls:
         return await asyncio.get_running_loop().run_in_executor(self._searchers, job)
 
     def _search(self, query: Query) -> Hits:
-        return self._core.shard.search(query)
+        return self._core.machine.shard.search(query)

@@ -16,7 +16,7 @@ from actors.vectors.snapshot_place import SnapshotPlace
 
 async def take(shards: Shards, name: str, url: str, seconds: float) -> Snapshot:
     """Within `seconds`. Raises UnknownCollection, Unanswered where a shard has no leader, and SnapshotError."""
-    row = await shards.collection(name)
+    row = await shards.table.collection(name)
     taken = datetime.now(UTC).isoformat(timespec="seconds")
     place = SnapshotPlace(url)
     await asyncio.to_thread(place.begin, name, taken, row.spec.shards)

@@ -71,7 +71,7 @@ async def _run(home: Home, name: str, rounds: int) -> list[dict[str, Any]]:
 
     settings = Client(home).settings
     shards = Shards(table, RayCalls())
-    row = await shards.collection(name)
+    row = await shards.table.collection(name)
     queries = np.random.default_rng(1).standard_normal((64, row.spec.dimension)).astype(np.float32)
     key = home.api_key_file.read_text().strip()
     headers = {"authorization": f"Bearer {key}"}

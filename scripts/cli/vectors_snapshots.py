@@ -91,7 +91,7 @@ def optimise(name: Collection, json: Json = False) -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    from actors.vectors.scatter import Unanswered, UnknownCollection
+    from actors.vectors.answers import Unanswered, UnknownCollection
     from actors.vectors.snapshot import SnapshotError
 
     with _explained():

@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from actors.vectors.answers import Failed, Unanswered, UnknownCollection
 from actors.vectors.replication.errors import Degraded
-from actors.vectors.scatter import Failed, Unanswered, UnknownCollection
 from control.specs.collection import CollectionSpec
 from serve_apps.gateway import errors
 from serve_apps.gateway.admission import Admission
@@ -107,9 +107,9 @@ class Vectors:
             raise errors.unknown_path(scope["path"])
         operations = self._operations.get(rest)
         _require_method(method, tuple(operations) if operations else ("GET", "HEAD"))
-        row = self._shards.collections().get(name)
+        row = self._shards.table.rows.get(name)
         if row is None:
-            raise refusals.no_collection(name, self._shards.collections())
+            raise refusals.no_collection(name, self._shards.table.rows)
         if operations is None:
             return await answer.json(_described(name, row.spec))
         return await self._work(operations[method], name, row.spec, scope, Inbox(receive), answer)
@@ -138,7 +138,7 @@ class Vectors:
         return lambda name, spec, body, deadline: self._arrow(name, spec, raw, body, deadline)
 
     def _listed(self) -> dict[str, Any]:
-        known = self._shards.collections()
+        known = self._shards.table.rows
         return {"collections": [_described(name, known[name].spec) for name in sorted(known)]}
 
 

@@ -163,7 +163,8 @@ class Collection:
 
     def _read(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         given = {"token": self._token, **body}
-        return self._ask("POST", path, {name: value for name, value in given.items() if value is not None})
+        asked = {name: value for name, value in given.items() if value is not None}
+        return self._vectors.ask("POST", f"/collections/{self.name}/{path}", asked)
 
     def _write(
         self, path: str, body: Mapping[str, Any], acknowledge: str | None, method: str = "POST"

@@ -50,13 +50,13 @@ class VectorsReplica:
         doors = {name: pkgutil.resolve_name(path) for name, path in DOORS.items()}
         shards = Shards(functools.partial(_collections, doors["table"]), RayCalls())
         self._models = ServedModels(doors["gateway_table"], doors["engines"], key)
-        await shards.refresh()
+        await shards.table.refresh()
         self._api = Vectors(shards, Embedding(doors["embed"], self._models))
         self._server = ReplicaServer(RequireInternalKey(self._api), ray.util.get_node_ip_address())
         await self._server.start()
         report = functools.partial(doors["report"], BEAT_NAME + token_hex(4))
         self._running = [
-            asyncio.create_task(one) for one in (shards.run(), self._models.run(), self._tell_where(report))
+            asyncio.create_task(one) for one in (shards.table.run(), self._models.run(), self._tell_where(report))
         ]
 
     def check_health(self) -> None:

@@ -93,10 +93,11 @@ _OPERATIONS: tuple[tuple[str, str, str, type[Body], Json], ...] = (
         "The nearest rows. `partial` says that shards are `missing`, each with the reason.",
         Search,
         _object(
-            ["results", "partial", "missing"],
+            ["results", "partial", "missing", "token"],
             results={"type": "array", "items": _ROWS},
             partial={"type": "boolean"},
             missing={"type": "object", "additionalProperties": {"type": "string"}},
+            token={"type": "string"},
             **_NOTES,
         ),
     ),

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 from msgspec import UNSET, structs
 
+from actors.vectors.answers import Receipt
 from actors.vectors.query import Level
-from actors.vectors.scatter import Receipt
 from control.specs.collection import CollectionSpec
 from control.specs.problem import show
 from serve_apps.vectors.answers import columns_of, encoded, rows_of

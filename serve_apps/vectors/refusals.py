@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from actors.vectors.answers import Failed, Unanswered
 from actors.vectors.replication.errors import Degraded
-from actors.vectors.scatter import Failed, Unanswered
 from control.specs.problem import nearest, one_of, show
 from serve_apps.gateway.errors import SERVER, ApiError
 

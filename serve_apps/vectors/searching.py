@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec import UNSET, structs
 
+from actors.vectors.answers import Found
 from actors.vectors.query import Level, Query, TextQuery, Tuning
 from actors.vectors.rows import Floats
-from actors.vectors.scatter import Found
 from control.specs.collection import CollectionSpec
 from control.specs.filter_notation import FilterError, parse_filter
 from control.specs.problem import nearest, one_of, show
@@ -24,7 +24,7 @@ from serve_apps.vectors.embedding import Embedding, Input
 from serve_apps.vectors.limits import MOST_HITS, MOST_K, MOST_NUMBERS
 from serve_apps.vectors.refusals import invalid
 from serve_apps.vectors.shards import Shards, Tokens, left
-from serve_apps.vectors.token import tokens_of
+from serve_apps.vectors.token import token_of, tokens_of
 
 RANKED = 100
 """So many of each ranking are fused at least: what is far back in one may be at the front of another."""
@@ -52,7 +52,7 @@ class Searching:
         found = await asyncio.gather(*asked)
         hits = fused([one.hits for one in found], depth) if several else found[0].hits
         metric = None if several else spec.metric
-        document = _told(found, where, spec)
+        document = _told(found, tokens, where, spec)
 
         def told() -> bytes:
             return encoded({"results": results_of(hits, metric, body.include, body.offset), **document})
@@ -143,10 +143,11 @@ def _text_fields(body: Search, spec: CollectionSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(body.hybrid.fields)) or tuple(texts)
 
 
-def _told(found: Sequence[Found], where: Filter, spec: CollectionSpec) -> dict[str, Any]:
-    """What stands beside the results."""
+def _told(found: Sequence[Found], tokens: Tokens, where: Filter, spec: CollectionSpec) -> dict[str, Any]:
+    """What stands beside the results. The token has what the client's had, also of shards that are missing."""
     missing = {str(shard): reason for one in found for shard, reason in one.missing.items()}
-    told: dict[str, Any] = {"partial": bool(missing), "missing": missing}
+    token = token_of(tokens, *(one.tokens for one in found))
+    told: dict[str, Any] = {"partial": bool(missing), "missing": missing, "token": token}
     notes = notes_of(where, spec)
     return {**told, "notes": notes} if notes else told
 

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from actors.vectors.answers import Found, Receipt
+from actors.vectors.collection_table import CollectionTable
 from actors.vectors.query import Level, Query, TextQuery
-from actors.vectors.scatter import Found, Receipt
-from actors.vectors.tables import CollectionRow
 from control.specs.collection import Acknowledgement
 from control.specs.vector_filter import Filter
 
@@ -19,9 +19,10 @@ Tokens = Mapping[int, int]
 
 
 class Shards(Protocol):
-    """What is raised is of `actors.vectors.scatter`."""
+    """What is raised is of `actors.vectors.answers`."""
 
-    def collections(self) -> Mapping[str, CollectionRow]: ...
+    @property
+    def table(self) -> CollectionTable: ...
 
     async def upsert(
         self, name: str, rows: pa.RecordBatch, acknowledge: Acknowledgement | None, seconds: float

@@ -1,4 +1,4 @@
-"""A token: how far writes got in each shard's log, opaque to clients, who give it back to see them. Pure."""
+"""A token: how far writes got, or a search saw, in each shard's log; clients give it back to see as much. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST = 1 << 62
 
 
 def token_of(*parts: Tokens) -> str:
-    """Of all the writes together."""
+    """Of all together."""
     return ",".join(f"{shard}:{seq}" for shard, seq in sorted(_greatest(parts).items()))
 
 

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from actors.vectors.answers import Failed, Unanswered
 from actors.vectors.query import Level, Query, Tuning
 from actors.vectors.replication.errors import Degraded, Fenced
 from actors.vectors.rows import Floats, row_schema, vector_column
-from actors.vectors.scatter import Failed, Shards, Unanswered
+from actors.vectors.scatter import Shards
 from control.specs.collection import CollectionSpec
 from control.specs.replica import Assignment, Promise, Standing
 from control.specs.vector_filter import EVERYTHING, And, In

@@ -35,18 +35,16 @@ class VectorPlane:
                 await self.replicas[member].follow(assignment)
             rows.append({"epoch": 1, "leader": members[0], "members": members})
         self.table[name] = {"life": life, "spec": spec.model_dump(mode="json"), "shards": rows}
-        await self.shards.refresh()
+        await self.shards.table.refresh()
 
     def start(self, actor: str, spec: CollectionSpec) -> None:
         """As Ray does, for the first time or after it died."""
-        directory = self._home / actor.replace(":", "/")
-        self.replicas[actor] = ReplicaCalls(actor, directory, spec, 1, lambda name: _Peer(self, name))
+        self.replicas[actor] = ReplicaCalls(actor, self._directory(actor), spec, 1, lambda name: _Peer(self, name))
 
     async def end(self, actor: str) -> Path:
         """Its directory."""
-        replica = self.replicas.pop(actor)
-        await replica._core.close()
-        return replica._core._directory
+        await self.replicas.pop(actor)._core.close()
+        return self._directory(actor)
 
     async def close(self) -> None:
         for actor in list(self.replicas):
@@ -56,6 +54,9 @@ class VectorPlane:
         if actor not in self.replicas:
             raise ConnectionError(f"{actor} is dead")
         return await getattr(self.replicas[actor], method)(*words)
+
+    def _directory(self, actor: str) -> Path:
+        return self._home / actor.replace(":", "/")
 
 
 class _Peer:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from actors.vectors.answers import Found, Receipt
+from actors.vectors.collection_table import CollectionTable
 from actors.vectors.query import Hits, Level, Query, TextQuery
 from actors.vectors.rows import ID, VECTOR, row_schema
-from actors.vectors.scatter import Found, Receipt
 from actors.vectors.tables import CollectionRow
 from control.specs.collection import Acknowledgement, CollectionSpec
 from control.specs.vector_filter import Filter
@@ -37,9 +37,8 @@ class FakeShards:
         self.held: asyncio.Event | None = None
         self.cancelled = 0
         self.missing: dict[int, str] = {}
-
-    def collections(self) -> Mapping[str, CollectionRow]:
-        return {name: CollectionRow("life", spec, ()) for name, spec in self.specs.items()}
+        self.table = CollectionTable(dict)
+        self.table.rows = {name: CollectionRow("life", spec, ()) for name, spec in specs.items()}
 
     async def upsert(
         self, name: str, rows: pa.RecordBatch, acknowledge: Acknowledgement | None, seconds: float
@@ -82,7 +81,7 @@ class FakeShards:
             scored = [(self._score(spec, vector, row), row) for row in self._matching(name, query.where)]
             scored = [one for one in scored if query.threshold is None or one[0] >= query.threshold]
             found.append(sorted(scored, key=lambda one: -one[0])[: query.k])
-        return Found(self._hits(spec, found, query.columns), self.missing)
+        return Found(self._hits(spec, found, query.columns), self.missing, {0: self.seq})
 
     async def search_text(self, name: str, query: TextQuery, tokens: Tokens, seconds: float) -> Found:
         """A row's score is how many of the words it has."""
@@ -93,7 +92,7 @@ class FakeShards:
             if wanted & has:
                 scored.append((float(len(wanted & has)), row))
         found = [sorted(scored, key=lambda one: -one[0])[: query.k]]
-        return Found(self._hits(self.specs[name], found, query.columns), self.missing)
+        return Found(self._hits(self.specs[name], found, query.columns), self.missing, {0: self.seq})
 
     async def fetch(
         self, name: str, ids: pa.Array, columns: tuple[str, ...], level: Level, tokens: Tokens, seconds: float

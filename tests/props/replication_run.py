@@ -149,7 +149,7 @@ class Run:
                 await asyncio.sleep(0.5)
             core = self.nodes[self.leader].core
             assert core is not None
-            await core.applied.reach(core.journal.committed)
+            await core.machine.applied.reach(core.journal.committed)
         bodies = {entry.body for entry in self.nodes[self.leader].shard.entries}
         for body, level in self.acknowledged.items():
             assert level == "one" or body in bodies, f"{body!r} was acknowledged by {level}, and is lost"
@@ -252,11 +252,12 @@ class Run:
 
     async def _write(self, name: str, body: bytes, level: Acknowledgement, seconds: float) -> bool:
         async def call(core: ReplicaCore) -> None:
+            leading, before = core.leading, self.last_epoch
             await core.write(Write((Kind.UPSERT, body), len(body)), level, seconds)
-            assert core.leading is not None
-            epoch = core.leading.state.epoch
-            assert epoch >= self.last_epoch, f"epoch {epoch} acknowledged after {self.last_epoch} did"
-            self.last_epoch = epoch
+            assert leading is not None
+            epoch = leading.state.epoch
+            assert epoch >= before, f"epoch {epoch} acknowledged what was sent after {before} had acknowledged"
+            self.last_epoch = max(epoch, self.last_epoch)
             self.acknowledged[body] = level
 
         try:
@@ -275,7 +276,7 @@ class Run:
             async def call(core: ReplicaCore) -> None:
                 before = {body for body, level in self.acknowledged.items() if level != "one"}
                 await admit(core, Level.QUORUM, 0, 1.0)
-                seen = {entry.body for entry in core.shard.entries}  # type: ignore[attr-defined]
+                seen = {entry.body for entry in core.machine.shard.entries}  # type: ignore[attr-defined]
                 assert before <= seen, f"a fresh read does not see {before - seen}"
                 self.reads += 1
 

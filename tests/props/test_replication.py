@@ -1,7 +1,8 @@
 """What never happens to a replicated shard, whatever is lost, late, heard twice, killed, cut off, full or replaced.
 
 Never do two replicas apply different histories, is an entry lost that a quorum acknowledged, does a leader acknowledge
-after a later one did, or a fresh read lack what was acknowledged before it; and when all is well again it works again.
+what was sent after a later one had acknowledged, or a fresh read lack what was acknowledged before it; and when all is
+well again it works again.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ async def admit(core: ReplicaCore, level: Level, token: int, seconds: float) -> 
 
     Raises Degraded, Behind where that takes longer than `seconds`, and for QUORUM NotLeader and NoQuorum.
     """
-    if core.lacks:
-        raise Degraded(core.lacks)
+    if core.machine.lacks:
+        raise Degraded(core.machine.lacks)
     if level is Level.INDEXED:
         return
-    wanted = max(token, core.floor)
+    wanted = max(token, core.machine.floor)
     if level is not Level.QUORUM:
         await _applied(core, wanted, seconds)
         return
@@ -26,7 +26,7 @@ async def admit(core: ReplicaCore, level: Level, token: int, seconds: float) -> 
         leading = core.leader()
         async with asyncio.timeout(seconds):
             wanted = max(wanted, await leading.fresh())
-            await core.applied.reach(wanted)
+            await core.machine.applied.reach(wanted)
         leading.confirm()
     except TimeoutError:
         raise NoQuorum(f"not read within {seconds:g} s: {leading.lacks()}") from None
@@ -35,10 +35,10 @@ async def admit(core: ReplicaCore, level: Level, token: int, seconds: float) -> 
 
 
 async def _applied(core: ReplicaCore, wanted: int, seconds: float) -> None:
-    if core.applied.value >= wanted:
+    if core.machine.applied.value >= wanted:
         return
     try:
         async with asyncio.timeout(seconds):
-            await core.applied.reach(wanted)
+            await core.machine.applied.reach(wanted)
     except TimeoutError:
-        raise Behind(wanted, core.applied.value) from None
+        raise Behind(wanted, core.machine.applied.value) from None

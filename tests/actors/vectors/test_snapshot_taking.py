@@ -12,10 +12,10 @@ import fsspec
 import pyarrow as pa
 import pytest
 
+from actors.vectors.answers import Unanswered
 from actors.vectors.query import Level
-from actors.vectors.replication import core as core_module
+from actors.vectors.replication import upkeep
 from actors.vectors.replication.errors import Degraded
-from actors.vectors.scatter import Unanswered
 from actors.vectors.snapshot import Snapshot, SnapshotError
 from actors.vectors.snapshot_place import SnapshotPlace
 from actors.vectors.snapshot_taking import take
@@ -36,7 +36,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: Story) -> Non
         finally:
             await plane.close()
 
-    monkeypatch.setattr(core_module, "RESTORE_SECONDS", 0.05)
+    monkeypatch.setattr(upkeep, "RESTORE_SECONDS", 0.05)
     asyncio.run(play())
 
 
@@ -109,9 +109,9 @@ def test_every_replica_begins_with_the_same_rows_and_keeps_them_when_it_starts_a
         for actor, replica in plane.replicas.items():
             if actor.startswith("vectors:again") and actor.endswith(":2"):
                 async with asyncio.timeout(SECONDS):
-                    while replica._core.applied.value < 2:
+                    while replica._core.machine.applied.value < 2:
                         await asyncio.sleep(0.01)
-                total += replica._core.shard.count(EVERYTHING)
+                total += replica._core.machine.shard.count(EVERYTHING)
         assert total == 51
 
     play(story)
@@ -130,11 +130,11 @@ def test_a_replica_that_comes_when_the_snapshot_is_gone_gets_the_rows_from_anoth
         shutil.rmtree(await plane.end(actor))
         plane.start(actor, again)
         async with asyncio.timeout(SECONDS):
-            while plane.replicas[actor]._core.lacks:
+            while plane.replicas[actor]._core.machine.lacks:
                 await asyncio.sleep(0.01)
         await plane.shards.upsert("again", rows(made, 1001), "all")
         async with asyncio.timeout(SECONDS):
-            while plane.replicas[actor]._core.shard.count(EVERYTHING) != 52:
+            while plane.replicas[actor]._core.machine.shard.count(EVERYTHING) != 52:
                 await asyncio.sleep(0.01)
 
     play(story)

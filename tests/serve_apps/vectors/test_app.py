@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from actors.vectors.scatter import Failed, Unanswered, UnknownCollection
+from actors.vectors.answers import Failed, Unanswered, UnknownCollection
 from serve_apps.vectors import app
 from tests.serve_apps.vectors.api import Api, run, spec_of
 

@@ -148,6 +148,19 @@ def test_an_answer_of_some_shards_says_which_are_missing_and_why() -> None:
     run(story())
 
 
+def test_a_search_s_token_is_how_far_each_shard_was_and_keeps_what_the_client_had_seen_of_others() -> None:
+    async def story() -> None:
+        api = Api(films=spec_of(shards=2))
+        await api.put(*ROWS)
+        await api.put(*ROWS)
+        assert (await api.ask("films/search", {"vector": [1, 0]}))["token"] == "0:2"
+        assert (await api.ask("films/search", {"vector": [1, 0], "token": "0:1,1:7"}))["token"] == "0:2,1:7"
+        hybrid = {"vector": [1, 0], "hybrid": {"text": "wild"}}
+        assert (await api.ask("films/search", hybrid))["token"] == "0:2"
+
+    run(story())
+
+
 def test_a_filter_on_a_field_without_an_index_is_noted() -> None:
     async def story() -> None:
         api = await filled()
