@@ -34,7 +34,7 @@ REFRESH_SECONDS = 0.5
 PAUSE_SECONDS = 0.05
 """Before a shard without a leader is asked again."""
 SHUN_SECONDS = 1.0
-"""For how long a replica that did not answer is asked last."""
+"""For how long a replica that did not answer is asked last; longer where it was waited for longer."""
 LATE_SECONDS = 0.5
 """Of a deadline are left for the way back."""
 _LOG = logging.getLogger(__name__)
@@ -327,6 +327,9 @@ class Shards:
             actor = self._pick(self._shard(name, shard), level, tried)
             if actor:
                 tried.add(actor)
+                if level is not Level.QUORUM and not tried.issuperset(self._shard(name, shard).members):
+                    left /= 2  # should this one hang, another can still answer
+                asked = loop.time()
                 try:
                     return await self._send(actor, method, *words, left=left), ""
                 except NotLeader as error:
@@ -336,7 +339,7 @@ class Shards:
                         continue
                 except (ConnectionError, TimeoutError) as error:
                     why = str(error) or f"no answer within {left:.1f} s"
-                    self._shunned[actor] = loop.time() + SHUN_SECONDS
+                    self._shunned[actor] = loop.time() + max(SHUN_SECONDS, loop.time() - asked)
                 except (Behind, Degraded, NoQuorum, Fenced) as error:
                     why = str(error)
             if actor and tried.issuperset(self._shard(name, shard).members):

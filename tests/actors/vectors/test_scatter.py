@@ -125,6 +125,21 @@ def test_a_shard_that_does_not_answer_in_time_is_said_to_be_missing() -> None:
     assert list(found.missing) == [1]
 
 
+def test_a_replica_that_hangs_costs_a_read_half_of_its_time() -> None:
+    async def silent(*_: Any) -> None:
+        await asyncio.sleep(60.0)
+
+    actors = Actors(a0=silent, b0=_hits(2.0))
+    ask = Query(np.zeros((1, 2), np.float32), 1)
+
+    async def thrice(shards: Shards) -> list[Any]:
+        return [await shards.search("c", ask, None, 0, 0.2) for _ in range(3)]
+
+    for found in _run(actors, thrice, _table(1)):
+        assert found.hits.ids.to_pylist() == [2]
+    assert actors.asked.count("a0") == 1  # then it is shunned
+
+
 def test_a_reader_finds_the_replica_that_has_its_write() -> None:
     actors = Actors(a0=_raise(Behind(9, 4)), b0=_hits(2.0))
     ask = Query(np.zeros((1, 2), np.float32), 1)
