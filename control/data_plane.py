@@ -15,7 +15,7 @@ from control import device_load, engine_report, traffic, vector_report
 from control.accounts import Reply, Report
 from control.engine_report import EngineReport
 from control.kernel.beats import read_beats
-from control.kernel.calls import call
+from control.kernel.calls import ask, call
 from control.kernel.clock import system_clock
 from control.kernel.home import Home
 from control.kernel.ids import (
@@ -109,7 +109,7 @@ def embed_texts(texts: Sequence[str], seconds: float) -> Any:
     """Their vectors (n, 384), by the plane's embedder. Raises ValueError where there is none, RayError where it is
     silent.
     """
-    return call(EMBEDDER_ACTOR, "embed", texts, timeout_s=seconds)
+    return ask(EMBEDDER_ACTOR, "embed", texts, timeout_s=seconds)
 
 
 @functools.cache

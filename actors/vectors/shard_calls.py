@@ -20,7 +20,7 @@ from control.specs.collection import Acknowledgement
 PAUSE_SECONDS = 0.05
 """Before a shard without a leader is asked again."""
 SHUN_SECONDS = 1.0
-"""For how long a replica that did not answer is asked last."""
+"""For how long a replica that did not answer is asked last; longer where it was waited for longer."""
 LATE_SECONDS = 0.5
 """Of a deadline are left for the way back."""
 
@@ -79,6 +79,8 @@ class ShardCalls:
             actor = self._pick(row, level, tried)
             if actor:
                 tried.add(actor)
+                if level is not Level.QUORUM and not tried.issuperset(row.members):
+                    left /= 2  # should this one hang, another can still answer
                 try:
                     async with self._limit(name, shard, actor, level, left):
                         return await self._send(actor, method, *words, left=left), ""
@@ -87,7 +89,7 @@ class ShardCalls:
                     self._table.learn(name, shard, error)
                 except (ConnectionError, TimeoutError) as error:
                     why = str(error) or f"no answer within {loop.time() - sent:.1f} s"
-                    self._shunned[actor] = loop.time() + SHUN_SECONDS
+                    self._shunned[actor] = loop.time() + max(SHUN_SECONDS, loop.time() - sent)
                 except (Behind, Degraded, NoQuorum, Fenced) as error:
                     why = str(error)
                 if level is Level.QUORUM and self._table.superseded(name, shard, actor):

@@ -22,6 +22,14 @@ def call(actor: str, method: str, *arguments: Any, timeout_s: float) -> Any:
         raise
 
 
+def ask(actor: str, method: str, *arguments: Any, timeout_s: float) -> Any:
+    """`call` for what may be done twice: where the actor that was known is dead, another of its name is asked."""
+    try:
+        return call(actor, method, *arguments, timeout_s=timeout_s)
+    except ray.exceptions.ActorDiedError:
+        return call(actor, method, *arguments, timeout_s=timeout_s)
+
+
 @functools.cache
 def _find(actor: str) -> Any:
     return ray.get_actor(actor, namespace=NAMESPACE)

@@ -37,6 +37,21 @@ def test_a_reader_finds_the_replica_that_has_its_write() -> None:
         assert run(actors, lambda shards: shards.search("c", ask, {0: 9}), table_of(1)).hits.ids.to_pylist() == [2]
 
 
+def test_a_replica_that_hangs_costs_a_read_half_of_its_time() -> None:
+    async def silent(*_: Any) -> None:
+        await asyncio.sleep(60.0)
+
+    actors = Actors(a0=silent, b0=hits_of(2.0))
+    ask = Query(np.zeros((1, 2), np.float32), 1)
+
+    async def thrice(shards: Shards) -> list[Any]:
+        return [await shards.search("c", ask, None, 0, 0.2) for _ in range(3)]
+
+    for found in run(actors, thrice, table_of(1)):
+        assert found.hits.ids.to_pylist() == [2]
+    assert actors.asked.count("a0") == 1  # then it is shunned
+
+
 def test_a_fresh_read_asks_the_leader_only() -> None:
     actors = Actors(a0=hits_of(1.0), b0=hits_of(2.0))
     ask = Query(np.zeros((1, 2), np.float32), 1, level=Level.QUORUM)
