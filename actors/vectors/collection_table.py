@@ -52,7 +52,9 @@ class CollectionTable:
         return self.rows[name]
 
     def shard(self, name: str, shard: int) -> ShardRow:
-        """With the newest leader that is known."""
+        """With the newest leader that is known. Raises UnknownCollection where it was deleted meanwhile."""
+        if name not in self.rows:
+            raise UnknownCollection(f"the collection {name!r} was deleted meanwhile")
         row = self.rows[name].shards[shard]
         newer = self._newer.get((name, shard))
         if newer is None or newer.epoch <= row.epoch:

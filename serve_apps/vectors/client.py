@@ -98,7 +98,7 @@ class Collection:
     def __init__(self, vectors: Vectors, name: str) -> None:
         self.name = name
         self._vectors = vectors
-        self._token: str | None = None
+        self._seen: dict[str, int] = {}  # by shard, how far its log was
 
     def describe(self) -> dict[str, Any]:
         return self._vectors.ask("GET", f"/collections/{self.name}")
@@ -162,7 +162,7 @@ class Collection:
         return points
 
     def _read(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        given = {"token": self._token, **body}
+        given = {"token": ",".join(f"{shard}:{seq}" for shard, seq in self._seen.items()) or None, **body}
         asked = {name: value for name, value in given.items() if value is not None}
         return self._vectors.ask("POST", f"/collections/{self.name}/{path}", asked)
 
@@ -173,7 +173,9 @@ class Collection:
 
     def _ask(self, method: str, path: str, json: Any = None, content: bytes | None = None) -> dict[str, Any]:
         told = self._vectors.ask(method, f"/collections/{self.name}/{path}", json, content)
-        self._token = told.get("token") or self._token
+        for pair in filter(None, told.get("token", "").split(",")):
+            shard, _, seq = pair.partition(":")
+            self._seen[shard] = max(int(seq), self._seen.get(shard, 0))
         return told
 
 

@@ -33,6 +33,8 @@ def test_a_deleted_collection_leaves_what_goes_on_in_it_alone() -> None:
         async with table.while_leading("c", 0, "a0", 20.0):
             await table.refresh()
         assert not table.rows
+        with pytest.raises(UnknownCollection, match="'c' was deleted meanwhile"):
+            table.shard("c", 0)
 
     asyncio.run(story())
 

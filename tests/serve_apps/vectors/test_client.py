@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -46,6 +47,22 @@ def test_what_is_written_is_seen_by_the_next_read(films: Collection) -> None:
         assert films.count() == number + 1
         (hits,) = films.search([float(number), 0.0], k=1).results
         assert (hits[0].id, hits[0].score, hits[0].metadata) == (f"f{number}", 0.0, {"year": 2000 + number})
+
+
+def test_tokens_of_writes_to_different_shards_are_kept_together() -> None:
+    told = iter(["0:3", "1:2", "0:1,1:7"])
+    asked: list[Any] = []
+
+    class Api:
+        def ask(self, method: str, path: str, json: Any = None, content: bytes | None = None) -> dict[str, Any]:
+            asked.append(json)
+            return {"count": 0} if path.endswith("count") else {"upserted": 1, "token": next(told)}
+
+    films = Collection(Api(), "films")  # type: ignore[arg-type]
+    for _ in range(3):
+        films.upsert([])
+    films.count()
+    assert asked[-1] == {"token": "0:3,1:7"}
 
 
 def test_several_vectors_are_searched_at_once_as_arrays(films: Collection) -> None:
