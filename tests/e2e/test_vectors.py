@@ -122,7 +122,9 @@ def axis(number: int) -> list[float]:
 
 @dataclass
 class Writer:
-    """Writes a row after the other; `acknowledged` has when, by id."""
+    """Writes a row after the other; `acknowledged` has when, by id. Reads of `collection` see all of them: it has their
+    tokens.
+    """
 
     collection: Collection
     prefix: str
@@ -250,7 +252,7 @@ def test_a_file_is_imported_and_exported_again(live: Live, tmp_path: Path) -> No
 
 
 def test_no_acknowledged_write_is_lost_when_a_leader_is_killed(live: Live) -> None:
-    writer = Writer(live.vectors.collection("articles"), "first")
+    writer = Writer(live.articles, "first")
     shard = live.status()["shards"][0]
     with writer.writing():
         until(lambda: len(writer.acknowledged) > 20)
@@ -285,7 +287,7 @@ def test_with_every_control_actor_dead_a_dead_replica_stops_nothing(live: Live) 
     shard = live.status()["shards"][0]
     follower = next(number for number in shard["members"] if number != shard["leader"])
     victim = live.process(0, follower)
-    writer = Writer(live.vectors.collection("articles"), "second")
+    writer = Writer(live.articles, "second")
     with writer.writing():
         until(lambda: len(writer.acknowledged) > 5)
         for actor in processes(live.plane, "ray::ControlActor"):
