@@ -20,3 +20,14 @@ class Found:
 
     rows: Rows
     scores: Floats
+
+
+def among(found: Found, allowed: Mask, k: int) -> Found:
+    """The k nearest of those found that are allowed."""
+    kept = allowed[found.rows]  # -1 stands for no row here as there, and after all rows
+    order = np.argsort(~kept, axis=1, kind="stable")[:, :k]
+    query = np.arange(len(order))[:, None]
+    rows, scores, others = found.rows[query, order], found.scores[query, order], ~kept[query, order]
+    rows[others] = -1
+    scores[others] = -np.inf
+    return Found(rows, scores)

@@ -7,7 +7,7 @@ from functools import cache, partial
 
 import numpy as np
 
-from actors.vectors.found import Found, Mask
+from actors.vectors.found import Found, Mask, among
 from actors.vectors.indexes.index import Index
 from actors.vectors.metadata.columns import Columns
 from actors.vectors.query import Tuning
@@ -68,7 +68,7 @@ def _carried_out(
 ) -> Found:
     if isinstance(plan, Widened):
         found = index.search(queries, plan.wide, tuned(plan.wide))
-        return Found(found.rows[:, :k], found.scores[:, :k]) if allowed is None else _among(found, allowed, k)
+        return Found(found.rows[:, :k], found.scores[:, :k]) if allowed is None else among(found, allowed, k)
     return scan(index.vectors, allowed, queries, k, metric)
 
 
@@ -78,14 +78,3 @@ def _allowed(alive: Mask | None, columns: Columns, where: Filter) -> Mask | None
         return alive
     mask = columns.mask(where)
     return mask if alive is None else mask & alive
-
-
-def _among(found: Found, allowed: Mask, k: int) -> Found:
-    """The k nearest of those found that are allowed."""
-    kept = allowed[found.rows]  # -1 stands for no row here as there, and after all rows
-    order = np.argsort(~kept, axis=1, kind="stable")[:, :k]
-    query = np.arange(len(order))[:, None]
-    rows, scores, others = found.rows[query, order], found.scores[query, order], ~kept[query, order]
-    rows[others] = -1
-    scores[others] = -np.inf
-    return Found(rows, scores)

@@ -116,6 +116,10 @@ class GrowingRows:
     def take(self, rows: Rows, columns: tuple[str, ...]) -> pa.RecordBatch:
         return rowset.take(self.table, self.vectors, rows, columns)
 
+    @cached_property
+    def whole_ids(self) -> Rows | None:
+        return rowset.whole_ids(self.table)
+
     def ascending(self) -> Rows:
         rows: Rows = pc.sort_indices(self.table.column(ID)).to_numpy().astype(np.int64)
         return rows

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from actors.vectors.found import Found, Mask, Rows
 from actors.vectors.query import Tuning
-from actors.vectors.rows import VECTOR, Floats, vector_column
+from actors.vectors.rows import ID, VECTOR, Floats, vector_column
 from actors.vectors.segments.ids import Wanted
 from control.specs.vector_filter import Filter
 
@@ -41,9 +41,20 @@ class Rowset(Protocol):
         """These columns, `id` and `vector` among those that may be asked for, of these rows, in their order."""
         ...
 
+    @property
+    def whole_ids(self) -> Rows | None:
+        """The ids of all rows as whole numbers, without a copy; None where they are strings."""
+        ...
+
     def ascending(self) -> Rows:
         """All rows in the order of their ids."""
         ...
+
+
+def whole_ids(table: pa.Table) -> Rows | None:
+    """`Rowset.whole_ids` of a table in one piece; of one in several it is a copy."""
+    column = table.column(ID)
+    return column.to_numpy() if pa.types.is_int64(column.type) else None
 
 
 def take(table: pa.Table, vectors: Floats, rows: Rows, columns: tuple[str, ...]) -> pa.RecordBatch:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import overload
 
@@ -116,6 +117,10 @@ class Sealed:
 
     def take(self, rows: Rows, columns: tuple[str, ...]) -> pa.RecordBatch:
         return rowset.take(self.table, self.vectors, rows, columns)
+
+    @cached_property
+    def whole_ids(self) -> Rows | None:
+        return rowset.whole_ids(self.table)
 
     def ascending(self) -> Rows:
         return self.ids.ascending
