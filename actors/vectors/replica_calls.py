@@ -7,11 +7,14 @@ Bodies are bytes: of rows, changes and ids an Arrow IPC stream, of queries and h
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
+
+import faiss
 
 from actors.vectors.changes import from_bytes, of_ids, to_bytes, whole_rows
 from actors.vectors.coalesce import Coalescer
@@ -34,6 +37,8 @@ from control.specs.vector_filter import Filter
 Result = TypeVar("Result")
 SEARCH_THREADS = 4
 """Different kinds of searches, fetches and counts that go on at once."""
+CORES, SHARED_FROM = len(os.sched_getaffinity(0)), 32
+"""So many queries of one search are worth waking other cores for: of fewer, those who ask need the cores more."""
 WRITE_SECONDS, READ_SECONDS = 30.0, 10.0
 """How long a call goes on at most where it does not say."""
 
@@ -202,4 +207,5 @@ class ReplicaCalls:
         return await asyncio.get_running_loop().run_in_executor(self._searchers, job)
 
     def _search(self, query: Query) -> Hits:
+        faiss.omp_set_num_threads(CORES if len(query.vectors) >= SHARED_FROM else 1)  # of this thread
         return self._core.machine.shard.search(query)
