@@ -15,17 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actors.vectors.replication import progress
+from actors.vectors import log, shard
+from actors.vectors.replica_calls import ReplicaCalls
+from actors.vectors.replication import feeder, leading, progress
+from actors.vectors.replication.messages import Append, Appended, Copy
+from control.specs.collection import CollectionSpec
 
-progress.LEASE_SECONDS, progress.QUIET_SECONDS = 0.4, 0.5  # before anybody takes them from there
-
-from actors.vectors import log, shard  # noqa: E402
-from actors.vectors.replica_calls import ReplicaCalls  # noqa: E402
-from actors.vectors.replication.messages import Append, Appended, Copy  # noqa: E402
-from control.specs.collection import CollectionSpec  # noqa: E402
-
-log.FILE_BYTES = 8 << 10
-shard.SEAL_BYTES, shard.RECEIPT_BYTES = 2 << 10, 8 << 10
+LEASE, QUIET = 0.4, 0.5
 _LENGTH = struct.Struct("<I")
 
 
@@ -112,8 +108,18 @@ async def receive(reader: asyncio.StreamReader) -> Any:
     return pickle.loads(await reader.readexactly(size))
 
 
+def _hurry() -> None:
+    """In this process alone: the tests' own has the constants that there are."""
+    progress.LEASE_SECONDS = LEASE
+    progress.QUIET_SECONDS = leading.QUIET_SECONDS = QUIET  # type: ignore[attr-defined]
+    feeder.BEAT_SECONDS, feeder.ANSWER_SECONDS, leading._BACK_SECONDS = LEASE / 5, 2.5 * LEASE, LEASE / 10
+    log.FILE_BYTES = 8 << 10
+    shard.SEAL_BYTES, shard.RECEIPT_BYTES = 2 << 10, 8 << 10
+
+
 def serve(place: Path, name: str, spec: CollectionSpec) -> None:
     """Until it is killed."""
+    _hurry()
     asyncio.run(_serve(place, name, spec))
 
 
