@@ -8,9 +8,10 @@ next `up` goes on with them.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 
 import ray
@@ -130,11 +131,12 @@ def _ensure_control(home: Home, settings: Settings, report: Report) -> list[str]
 def connected(home: Home, settings: Settings) -> Iterator[None]:
     """This process as a driver of the plane's Ray. `home.environment` must have been set before Ray was imported."""
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    ray.init(address=settings.ray_address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # Ray's words, such as how many workers it has: a command's own are its answer
+        ray.init(address=settings.ray_address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _declared(store: Store) -> Cluster | None:

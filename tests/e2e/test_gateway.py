@@ -123,7 +123,7 @@ def processes(plane: Plane, name: str) -> list[psutil.Process]:
 
 def create_key(plane: Plane, name: str, *options: str) -> str:
     secret: str = plane.biplane("gateway", "keys", "create", name, *options)["key"]
-    until(lambda: status(plane, secret) != 401, seconds=5)
+    until(lambda: all(status(plane, secret) != 401 for _ in range(6)), seconds=5)  # whichever gateway is asked
     return secret
 
 
