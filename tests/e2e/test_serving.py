@@ -91,6 +91,7 @@ def events(plane: Plane) -> list[str]:
 def test_two_replicas_share_the_requests_and_are_reached_at_their_own_address(live: Plane) -> None:
     live.apply(SERVED + "  replicas: 2\n")
     until(lambda: is_in(live, "Ready"), seconds=240)
+    until(lambda: all(MODEL in {one.id for one in live.openai.models.list()} for _ in range(6)))  # every gateway knows
     assert len({report.url for report in engines(live).values()}) == 2
     with Clients(live, MODEL).using() as answers:
         until(lambda: len(answers) >= 24)
