@@ -3,17 +3,17 @@
   shard   a replica's log and shard in the process of the bench, synced before each write is applied
   handle  a replica of its own process and directory, asked through Ray by the client of the shards; `echo` is a call
           that does nothing, with as many bytes there and back, on the very path of a search
-  http    (--http) a plane of its own, asked through its gateway with an API key
   faiss   the index of the shard's sealed segment by itself, with the same parameters and threads, of nobody dead
   peers   (--peers) hnswlib, chromadb, lancedb and qdrant-client's local mode, those that PYTHON has
 
 5 % of the rows are deleted, and 2 % came after the index was built. Filters are a range of a whole number that matches
 50 % to 0.1 % of the rows: at random, near the queries (correlated) or far from them (anticorrelated). recall_at_10 is
 over all queries; null where fewer rows came back than match. Ways take turns in each of the rounds; rates are medians.
---ingest and --million are runs of their own: batches of 1,000 at quorum, and a shard of a million rows (or --rows).
+--ingest writes batches of 1,000 at quorum. Runs of their own: vectors_http (through the gateway of a plane that is up) and
+vectors_million (a shard of a million rows: built, searched while it is rebuilt, killed, opened).
 
 Usage: python -m scripts.bench.vectors --dataset FILE.npz [--json] [--index hnsw,flat,ivf_flat,ivf_pq]
-       [--peers PYTHON] [--http] [--ingest] [--million]
+       [--peers PYTHON] [--ingest]
 """
 
 from __future__ import annotations
