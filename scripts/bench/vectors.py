@@ -9,8 +9,8 @@
 5 % of the rows are deleted, and 2 % came after the index was built. Filters are a range of a whole number that matches
 50 % to 0.1 % of the rows: at random, near the queries (correlated) or far from them (anticorrelated). recall_at_10 is
 over all queries; null where fewer rows came back than match. Ways take turns in each of the rounds; rates are medians.
---ingest writes batches of 1,000 at quorum. Runs of their own: vectors_http (through the gateway of a plane that is up) and
-vectors_million (a shard of a million rows: built, searched while it is rebuilt, killed, opened).
+--ingest writes batches of 1,000 at quorum. Runs of their own: vectors_http (through the gateway of a plane that is up)
+and vectors_million (a shard of a million rows: built, searched while it is rebuilt, killed, opened).
 
 Usage: python -m scripts.bench.vectors --dataset FILE.npz [--json] [--index hnsw,flat,ivf_flat,ivf_pq]
        [--peers PYTHON] [--ingest]
