@@ -18,8 +18,9 @@ import psutil
 from actors.claims import claim
 from actors.vectors.meter import Meter
 from actors.vectors.query import Hits, Query
-from actors.vectors.ray_peer import RayPeer
+from actors.vectors.ray_calls import RayCalls
 from actors.vectors.replica_calls import READ_SECONDS, ReplicaCalls
+from actors.vectors.replication.called_peer import CalledPeer
 from actors.vectors.replication.writer import Write
 from control.data_plane import write_vectors
 from control.specs.collection import Acknowledgement
@@ -37,7 +38,10 @@ class Replica(ReplicaCalls):
         self._meter = Meter(super()._search)
         if request.devices:
             claim(Path(request.claims), request.devices, request.workload)
-        super().__init__(request.actor, Path(request.directory), request.spec, request.generation, RayPeer)
+        calls, directory = RayCalls(), Path(request.directory)
+        super().__init__(
+            request.actor, directory, request.spec, request.generation, lambda name: CalledPeer(name, calls)
+        )
         self._ending = asyncio.create_task(self._end_when_failed())
         self._reporting = asyncio.create_task(self._report())
 

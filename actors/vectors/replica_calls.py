@@ -185,7 +185,7 @@ class ReplicaCalls:
     # Other replicas
 
     async def peer(self, method: str, body: bytes) -> Any:
-        """What `RayPeer` calls."""
+        """What `CalledPeer` calls."""
         match method:
             case "append":
                 return await self._core.append(pickle.loads(body))

@@ -14,7 +14,7 @@ import pyarrow as pa
 import ray
 
 from actors.vectors.query import Level, Query
-from actors.vectors.ray_peer import RayCalls
+from actors.vectors.ray_calls import RayCalls
 from actors.vectors.replica import Replica
 from actors.vectors.scatter import Shards
 from actors.vectors.wire import query_bytes

@@ -62,7 +62,7 @@ async def added(
 
 
 async def _run(home: Home, name: str, rounds: int) -> list[dict[str, Any]]:
-    from actors.vectors.ray_peer import RayCalls  # as in `main`
+    from actors.vectors.ray_calls import RayCalls  # as in `main`
     from control.data_plane import read_vector_table
 
     def table() -> Any:

@@ -115,7 +115,7 @@ def _asked(story: Callable[[Shards], Awaitable[Result]]) -> Result:
     os.environ.update(client.environment())
     import ray
 
-    from actors.vectors.ray_peer import NAMESPACE, RayCalls
+    from actors.vectors.ray_calls import NAMESPACE, RayCalls
     from actors.vectors.scatter import Shards
 
     async def play() -> Result:

@@ -20,7 +20,7 @@ import ray
 from ray import serve
 from ray.serve.deployment import Application
 
-from actors.vectors.ray_peer import RayCalls
+from actors.vectors.ray_calls import RayCalls
 from actors.vectors.scatter import Shards
 from control.engine_report import BEAT_SECONDS, EngineReport
 from serve_apps.engine_ending import is_ending

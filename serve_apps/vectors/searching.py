@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import UNSET, structs
@@ -14,7 +14,7 @@ from actors.vectors.rows import Floats
 from control.specs.collection import CollectionSpec
 from control.specs.filter_notation import FilterError, parse_filter
 from control.specs.problem import nearest, one_of, show
-from control.specs.vector_filter import And, Filter, Not, Or
+from control.specs.vector_filter import Filter, fields_of
 from serve_apps.gateway.errors import ApiError
 from serve_apps.vectors.answers import columns_of, encoded, fused, nearness, results_of
 from serve_apps.vectors.aside import aside
@@ -105,7 +105,7 @@ def filter_of(body: Json, spec: CollectionSpec, name: str = "filter") -> Filter:
 
 def notes_of(where: Filter, spec: CollectionSpec) -> list[str]:
     """What a client should know of what its filter costs."""
-    names = sorted({one for one in _fields(where) if not (field := spec.field(one)) or not field.index})
+    names = sorted({one for one in fields_of(where) if not (field := spec.field(one)) or not field.index})
     return [f"filter: the field {show(name)} has no index: it is looked at in every row" for name in names]
 
 
@@ -155,14 +155,3 @@ def _told(found: Sequence[Found], tokens: Tokens, where: Filter, spec: Collectio
 def _size(rows: int, spec: CollectionSpec, include: Sequence[Include]) -> int:
     """About how much work it is to write so many rows."""
     return rows * (20 + 20 * ("metadata" in include) * len(spec.fields) + spec.dimension * ("vector" in include))
-
-
-def _fields(where: Filter) -> Iterator[str]:
-    match where:
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from _fields(part)
-        case Not(part):
-            yield from _fields(part)
-        case _:
-            yield where.field

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from actors.vectors.replica_calls import ReplicaCalls
-from actors.vectors.replication.messages import Append, Appended, Copy
+from actors.vectors.replication.called_peer import CalledPeer
 from actors.vectors.scatter import Shards
 from control.specs.collection import CollectionSpec
 from control.specs.replica import Assignment
@@ -39,7 +38,9 @@ class VectorPlane:
 
     def start(self, actor: str, spec: CollectionSpec) -> None:
         """As Ray does, for the first time or after it died."""
-        self.replicas[actor] = ReplicaCalls(actor, self._directory(actor), spec, 1, lambda name: _Peer(self, name))
+        self.replicas[actor] = ReplicaCalls(
+            actor, self._directory(actor), spec, 1, lambda name: CalledPeer(name, self.call)
+        )
 
     async def end(self, actor: str) -> Path:
         """Its directory."""
@@ -57,26 +58,6 @@ class VectorPlane:
 
     def _directory(self, actor: str) -> Path:
         return self._home / actor.replace(":", "/")
-
-
-class _Peer:
-    def __init__(self, plane: VectorPlane, name: str) -> None:
-        self._plane, self._name = plane, name
-
-    async def append(self, request: Append) -> Appended:
-        return await self._ask("append", request)  # type: ignore[no-any-return]
-
-    async def copy(self) -> Copy:
-        return await self._ask("copy", None)  # type: ignore[no-any-return]
-
-    async def chunk(self, number: int, name: str, offset: int, size: int) -> bytes:
-        return await self._ask("chunk", (number, name, offset, size))  # type: ignore[no-any-return]
-
-    async def end_copy(self, number: int) -> None:
-        await self._ask("end_copy", number)
-
-    async def _ask(self, method: str, body: object) -> Any:
-        return await self._plane.call(self._name, "peer", method, pickle.dumps(body, 5))
 
 
 def restoring(spec: CollectionSpec, url: str, sha256: str, **changes: Any) -> CollectionSpec:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
-
-from actors.vectors.replication.messages import Append, Appended, Copy
 
 NAMESPACE = "biplane"
 
@@ -33,25 +30,3 @@ class RayCalls:
         except (RayError, ValueError) as error:
             self._handles.pop(actor, None)
             raise ConnectionError(f"{actor} cannot be called: {type(error).__name__}") from error
-
-
-class RayPeer:
-    """A `Peer`."""
-
-    def __init__(self, name: str) -> None:
-        self._name, self._calls = name, RayCalls()
-
-    async def append(self, request: Append) -> Appended:
-        return await self._ask("append", request)  # type: ignore[no-any-return]
-
-    async def copy(self) -> Copy:
-        return await self._ask("copy", None)  # type: ignore[no-any-return]
-
-    async def chunk(self, number: int, name: str, offset: int, size: int) -> bytes:
-        return await self._ask("chunk", (number, name, offset, size))  # type: ignore[no-any-return]
-
-    async def end_copy(self, number: int) -> None:
-        await self._ask("end_copy", number)
-
-    async def _ask(self, method: str, body: object) -> Any:
-        return await self._calls(self._name, "peer", method, pickle.dumps(body, 5))
