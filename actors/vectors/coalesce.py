@@ -6,15 +6,12 @@ The first never waits for company. Only searches that ask for the same of other 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor
-from dataclasses import replace
 
-import numpy as np
-
-from actors.vectors.query import Hits, Level, Query
+from actors.vectors.batching import kind_of, split, together
+from actors.vectors.query import Hits, Query
 
 MOST_VECTORS = 256
 """In one search."""
@@ -28,7 +25,7 @@ class Coalescer:
         self._waiting: dict[Hashable, deque[tuple[Query, asyncio.Future[Hits]]]] = {}  # by kind, of those that run
 
     async def search(self, query: Query) -> Hits:
-        key = (query.k, query.where, query.threshold, query.columns, query.tuning, query.level is Level.INDEXED)
+        key = kind_of(query)
         answer: asyncio.Future[Hits] = asyncio.get_running_loop().create_future()
         if (waiting := self._waiting.get(key)) is not None:
             waiting.append((query, answer))
@@ -38,8 +35,7 @@ class Coalescer:
         return await answer
 
     def _begin(self, key: Hashable, batch: list[tuple[Query, asyncio.Future[Hits]]]) -> None:
-        first = batch[0][0]
-        query = first if len(batch) == 1 else replace(first, vectors=np.concatenate([one.vectors for one, _ in batch]))
+        query = together([one for one, _ in batch])
         running = asyncio.get_running_loop().run_in_executor(self._executor, self._search, query)
         running.add_done_callback(lambda done: self._end(key, batch, done))
 
@@ -65,17 +61,3 @@ class Coalescer:
         for (_, answer), hits in zip(batch, split(done.result(), [len(one.vectors) for one, _ in batch]), strict=True):
             if not answer.done():
                 answer.set_result(hits)
-
-
-def split(hits: Hits, sizes: list[int]) -> list[Hits]:
-    """The hits of so many queries each, one after the other."""
-    if len(sizes) == 1:
-        return [hits]
-    ends = np.concatenate([[0], np.cumsum(hits.counts)]).tolist()
-    parts = []
-    for start, end in itertools.pairwise([0, *itertools.accumulate(sizes)]):
-        low, high = ends[start], ends[end]
-        rows = None if hits.rows is None else hits.rows.slice(low, high - low)
-        ids = hits.ids.slice(low, high - low)
-        parts.append(Hits(hits.counts[start:end], ids, hits.scores[low:high], rows, hits.seq))
-    return parts

@@ -7,14 +7,10 @@ Bodies are bytes: of rows, changes and ids an Arrow IPC stream, of queries and h
 from __future__ import annotations
 
 import asyncio
-import os
 import pickle
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
-
-import faiss
 
 from actors.vectors.changes import from_bytes, of_ids, to_bytes, whole_rows
 from actors.vectors.coalesce import Coalescer
@@ -26,6 +22,7 @@ from actors.vectors.replication.reads import admit
 from actors.vectors.replication.standing import standing_of
 from actors.vectors.replication.writer import Item, Write
 from actors.vectors.rows import ID, row_schema
+from actors.vectors.search_threads import SearchThreads
 from actors.vectors.snapshot import ShardCopy
 from actors.vectors.snapshot_place import SnapshotPlace
 from actors.vectors.snapshot_shard import save
@@ -35,10 +32,6 @@ from control.specs.replica import Assignment, Promise, Standing
 from control.specs.vector_filter import Filter
 
 Result = TypeVar("Result")
-SEARCH_THREADS = 4
-"""Different kinds of searches, fetches and counts that go on at once."""
-CORES, SHARED_FROM = len(os.sched_getaffinity(0)), 32
-"""So many queries of one search are worth waking other cores for: of fewer, those who ask need the cores more."""
 WRITE_SECONDS, READ_SECONDS = 30.0, 10.0
 """How long a call goes on at most where it does not say."""
 
@@ -50,10 +43,10 @@ class ReplicaCalls:
         self, name: str, directory: Path, spec: CollectionSpec, generation: int, peers: Callable[[str], Peer]
     ) -> None:
         self._generation = generation
-        self._searchers = ThreadPoolExecutor(SEARCH_THREADS, "search")
+        self._threads = SearchThreads()
         self._core = open_replica(name, directory, spec, peers)
         self._core.start()
-        self._coalescer = Coalescer(self._search, self._searchers)
+        self._coalescer = Coalescer(self._search, self._threads.readers)
 
     async def failed(self) -> None:
         """Returns when the process has to end, to open its directory anew."""
@@ -204,8 +197,7 @@ class ReplicaCalls:
         return await self._in_thread(job)
 
     async def _in_thread(self, job: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._searchers, job)
+        return await asyncio.get_running_loop().run_in_executor(self._threads.readers, job)
 
     def _search(self, query: Query) -> Hits:
-        faiss.omp_set_num_threads(CORES if len(query.vectors) >= SHARED_FROM else 1)  # of this thread
-        return self._core.machine.shard.search(query)
+        return self._threads.search(self._core.machine.shard.search, query)

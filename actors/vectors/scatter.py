@@ -24,6 +24,7 @@ from actors.vectors.routing import shard_of
 from actors.vectors.rows import ID
 from actors.vectors.shard_calls import Call, ShardCalls
 from actors.vectors.snapshot import ShardCopy
+from actors.vectors.together import Asked, Together
 from actors.vectors.wire import query_bytes, read_hits, text_query_bytes
 from control.specs.collection import Acknowledgement
 from control.specs.vector_filter import Filter
@@ -36,6 +37,7 @@ class Shards:
         self.table = CollectionTable(door)
         self._call = call
         self._calls = ShardCalls(self.table, call)
+        self._together = Together(self._search)
 
     # Writes
 
@@ -71,14 +73,7 @@ class Shards:
         self, name: str, query: Query, tokens: Mapping[int, int] | None = None, offset: int = 0, seconds: float = 10.0
     ) -> Found:
         """The k nearest behind the first `offset`, over all shards. Raises Unanswered where none answered."""
-        row = await self.table.collection(name)
-        asked = replace(query, k=query.k + offset)
-
-        def words(shard: int) -> tuple[Any, ...]:
-            return (query_bytes(replace(asked, token=(tokens or {}).get(shard, 0))),)
-
-        parts, missing = await self._ask(name, range(len(row.shards)), "search", words, query.level, seconds)
-        return _merged(parts, missing, query.k, offset)
+        return await self._together.search(Asked(name, query, tokens or {}, offset, seconds))
 
     async def search_text(
         self, name: str, query: TextQuery, tokens: Mapping[int, int] | None = None, seconds: float = 10.0
@@ -148,6 +143,17 @@ class Shards:
         return {actor: str(one) or type(one).__name__ for actor, one in answers if isinstance(one, BaseException)}
 
     # How
+
+    async def _search(self, asked: Asked) -> Found:
+        row, query = await self.table.collection(asked.name), asked.query
+        behind = replace(query, k=query.k + asked.offset)
+
+        def words(shard: int) -> tuple[Any, ...]:
+            return (query_bytes(replace(behind, token=asked.tokens.get(shard, 0))),)
+
+        shards = range(len(row.shards))
+        parts, missing = await self._ask(asked.name, shards, "search", words, query.level, asked.seconds)
+        return _merged(parts, missing, query.k, asked.offset)
 
     async def _by_id(
         self, name: str, method: str, rows: pa.RecordBatch, acknowledge: Acknowledgement | None, seconds: float

@@ -38,10 +38,12 @@ class Exact:
 @dataclass(frozen=True)
 class Widened:
     """Ask the index for `wide` neighbours and drop what is not allowed. It must be good for all of them: over inverted
-    lists, parameters for the expected rank of the k-th allowed lost up to a tenth of the neighbours.
+    lists, parameters for the expected rank of the k-th allowed lost up to a tenth of the neighbours. `share` of them
+    should be allowed.
     """
 
     wide: int
+    share: float
     reason: str
 
 
@@ -50,11 +52,10 @@ Plan = Exact | Widened
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one query, in the same unit."""
+    """Of one query, in the same unit: of measuring all that is allowed, and of a widened search."""
 
     exact: float
-    index: Callable[[int], float]
-    """Of asking the index for so many neighbours."""
+    index: Callable[[Widened], float]
 
 
 def first_plan(rows: int, allowed: int, k: int, costs: Costs) -> Plan:
@@ -62,15 +63,15 @@ def first_plan(rows: int, allowed: int, k: int, costs: Costs) -> Plan:
     if allowed <= k:
         return Exact(f"no more than {k} rows are allowed")
     if allowed == rows:
-        return Widened(k, f"all {rows} rows are allowed")
+        return Widened(k, 1.0, f"all {rows} rows are allowed")
     why = f"{allowed} of {rows} rows are allowed"
     share = allowed / rows
     plan = _cheaper(rows, allowed, k, share, costs, why)
     if isinstance(plan, Widened) and WORTH_A_TRY * share > LIKELY_NEAR:
         return plan
     near = _widened(rows, k, LIKELY_NEAR, f"{why}, if these are the near ones, which is cheap to try")
-    cost = costs.index(plan.wide) if isinstance(plan, Widened) else costs.exact
-    return near if WORTH_A_TRY * costs.index(near.wide) <= cost else plan
+    cost = costs.index(plan) if isinstance(plan, Widened) else costs.exact
+    return near if WORTH_A_TRY * costs.index(near) <= cost else plan
 
 
 def next_plan(rows: int, allowed: int, k: int, costs: Costs, wide: int, found: int) -> Plan:
@@ -83,7 +84,7 @@ def next_plan(rows: int, allowed: int, k: int, costs: Costs, wide: int, found: i
 
 def _cheaper(rows: int, allowed: int, k: int, share: float, costs: Costs, why: str, least: int = 0) -> Plan:
     plan = _widened(rows, k, share, why, least)
-    if plan.wide >= rows or costs.index(plan.wide) >= costs.exact:
+    if plan.wide >= rows or costs.index(plan) >= costs.exact:
         return Exact(f"{why}: to measure the {allowed} allowed costs less than to ask the index for {plan.wide}")
     return plan
 
@@ -93,4 +94,4 @@ def _widened(rows: int, k: int, share: float, why: str, least: int = 0) -> Widen
     deviation = SURE * math.sqrt(1 - share)
     root = (deviation + math.sqrt(deviation * deviation + 4 * k)) / 2
     wide = min(rows, max(least, math.ceil(root * root / share)))
-    return Widened(wide, f"{why}: {k} of them should be among the {wide} nearest")
+    return Widened(wide, share, f"{why}: {k} of them should be among the {wide} nearest")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from actors.vectors.search_plan import Costs, Exact, Plan, Widened, first_plan, 
 from control.specs.collection import Metric
 from control.specs.vector_filter import EVERYTHING, Filter
 
-Tuned = Callable[[int], Tuning]
-"""The parameters that are good for so many neighbours."""
+Tuned = Callable[[Widened], Tuning]
+"""The parameters that are good for a widened search."""
 SCATTERED, TOGETHER = 4.0, ((16, 1.0), (4, 2.0))
 """A distance to a row among others that are not allowed, in those of a scan of all rows; less from so many queries on,
 which share what is read (32 to 784 dimensions, up to 1,000,000 rows, one core)."""
@@ -45,8 +45,8 @@ def search_segment(
     if count == rows:
         allowed = None
     exact = count * next((cost for least, cost in TOGETHER if len(queries) >= least), SCATTERED)
-    tuned = cache(partial(index.tuned, tuning))
-    costs = Costs(exact, lambda wide: index.cost(tuned(wide), wide))
+    tuned = cache(lambda plan: index.tuned(tuning, k, plan.wide, plan.share))
+    costs = Costs(exact, lambda plan: index.cost(tuned(plan), plan.wide))
     plan = Exact("asked for") if tuning.exact else first_plan(rows, count, k, costs)
     found = _carried_out(plan, index, allowed, queries, k, tuned, metric)
     last = min(k, count) - 1
@@ -54,7 +54,7 @@ def search_segment(
     while len(short):
         if isinstance(plan, Widened):
             hits = np.count_nonzero(found.rows[short] >= 0, axis=1)
-            plan = next_plan(rows, count, k, costs, plan.wide, int(hits.min()))
+            plan = next_plan(rows, count, k, costs, _asked(plan, tuned), int(hits.min()))
         else:
             plan = Exact("the index came short")
         part = _carried_out(plan, index, allowed, queries[short], k, tuned, metric)
@@ -67,9 +67,16 @@ def _carried_out(
     plan: Plan, index: Index, allowed: Mask | None, queries: Floats, k: int, tuned: Tuned, metric: Metric
 ) -> Found:
     if isinstance(plan, Widened):
-        found = index.search(queries, plan.wide, tuned(plan.wide))
-        return Found(found.rows[:, :k], found.scores[:, :k]) if allowed is None else among(found, allowed, k)
+        if allowed is not None:
+            return among(index.search(queries, _asked(plan, tuned), tuned(plan)), allowed, k)
+        found = index.search(queries, plan.wide, tuned(plan))
+        return Found(found.rows[:, :k], found.scores[:, :k])
     return scan(index.vectors, allowed, queries, k, metric)
+
+
+def _asked(plan: Widened, tuned: Tuned) -> int:
+    """All that a walk through a graph looks at costs hardly more than the nearest of it, and is seldom too few."""
+    return max(plan.wide, tuned(plan).ef_search or 0)
 
 
 def _allowed(alive: Mask | None, columns: Columns, where: Filter) -> Mask | None:

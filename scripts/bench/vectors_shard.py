@@ -15,6 +15,7 @@ from actors.vectors.entry import Entry, Kind
 from actors.vectors.log import Log
 from actors.vectors.query import Query, Tuning
 from actors.vectors.rows import ID, row_schema, vector_column
+from actors.vectors.search_threads import SearchThreads
 from actors.vectors.shard import Shard
 from control.specs.collection import CollectionSpec
 from control.specs.vector_filter import EVERYTHING, Filter, Range
@@ -48,6 +49,7 @@ class ShardWay:
 
     def __init__(self, data: Dataset, kind: str, directory: Path) -> None:
         self.spec = spec_of(data, kind)
+        self._threads = SearchThreads()
         self._log, self.shard = Log.open(directory / "log"), Shard.open(directory / "data", self.spec)
         self._write(Kind.UPSERT, *batches(data, self.spec, 0, data.sealed))
         self.shard.optimise()
@@ -69,7 +71,8 @@ class ShardWay:
             self.shard.apply([entry])
 
     def search(self, queries: Floats, case: Case | None) -> Ints:
-        hits = self.shard.search(Query(queries, K, where_of(case)))
+        query = Query(queries, K, where_of(case))
+        hits = self._threads.readers.submit(self._threads.search, self.shard.search, query).result()
         return padded(hits.counts, hits.ids.to_numpy())
 
     def bare(self, queries: Floats) -> object:

@@ -32,8 +32,8 @@ class FakeIndex:
         self.widths.append(k)
         return scan(self.vectors, self.reaches, queries, k, "l2")
 
-    def tuned(self, tuning: Tuning, k: int) -> Tuning:
-        return dataclasses.replace(tuning, ef_search=max(tuning.ef_search or 0, k))
+    def tuned(self, tuning: Tuning, k: int, wide: int = 0, share: float = 1.0) -> Tuning:
+        return dataclasses.replace(tuning, ef_search=max(tuning.ef_search or 0, k, wide))
 
     def retuned(self, spec: CollectionSpec) -> Self:
         return self

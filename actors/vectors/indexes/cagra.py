@@ -72,8 +72,8 @@ class Cagra:
         with self.lock:
             return nearest(self.index, queries, k, self.twin.spec.metric, parameters)
 
-    def tuned(self, tuning: Tuning, k: int) -> Tuning:
-        return self.twin.tuned(tuning, k)
+    def tuned(self, tuning: Tuning, k: int, wide: int = 0, share: float = 1.0) -> Tuning:
+        return self.twin.tuned(tuning, k, wide, share)
 
     def retuned(self, spec: CollectionSpec) -> Self:
         return dataclasses.replace(self, twin=self.twin.retuned(spec))

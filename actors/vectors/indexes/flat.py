@@ -42,7 +42,7 @@ class Flat:
     def search(self, queries: Floats, k: int, tuning: Tuning) -> Found:
         return nearest(self.index, queries, k, self.spec.metric)
 
-    def tuned(self, tuning: Tuning, k: int) -> Tuning:
+    def tuned(self, tuning: Tuning, k: int, wide: int = 0, share: float = 1.0) -> Tuning:
         return tuning
 
     def retuned(self, spec: CollectionSpec) -> Self:

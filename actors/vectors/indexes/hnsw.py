@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,10 +97,14 @@ class Hnsw:
     def search(self, queries: Floats, k: int, tuning: Tuning) -> Found:
         return nearest(self.graph, queries, k, self.spec.metric, _parameters(tuning.ef_search))
 
-    def tuned(self, tuning: Tuning, k: int) -> Tuning:
-        spec = self.spec.index
-        ef = tuning.ef_search or spec.ef_search or self.ef.least(spec.target_recall, k)
-        return dataclasses.replace(tuning, ef_search=max(ef, k))
+    def tuned(self, tuning: Tuning, k: int, wide: int = 0, share: float = 1.0) -> Tuning:
+        """Of those that a walk looks at `share` are allowed: as many of them as are looked at for k among all do."""
+        spec, wide = self.spec.index, max(k, wide)
+        ef = tuning.ef_search or spec.ef_search
+        if ef is None:
+            target = spec.target_recall
+            ef = min(self.ef.least(target, wide), math.ceil(self.ef.least(target, k) / share))
+        return dataclasses.replace(tuning, ef_search=max(ef, wide))
 
     def retuned(self, spec: CollectionSpec) -> Self:
         return dataclasses.replace(self, spec=spec)

@@ -37,8 +37,10 @@ class Index(Protocol):
         """The k nearest of all rows, dead ones too. `tuning` must be complete (`tuned`)."""
         ...
 
-    def tuned(self, tuning: Tuning, k: int) -> Tuning:
-        """Every parameter filled in, so that the collection's target recall holds for so large a k."""
+    def tuned(self, tuning: Tuning, k: int, wide: int = 0, share: float = 1.0) -> Tuning:
+        """Every parameter filled in, so that the collection's target recall holds for the k nearest, or the k nearest
+        allowed ones among the `wide` nearest, where `share` of them are.
+        """
         ...
 
     def retuned(self, spec: CollectionSpec) -> Self:

@@ -101,8 +101,8 @@ class Ivf:
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return Found(np.take_along_axis(found.rows, best, axis=1), np.take_along_axis(scores, best, axis=1))
 
-    def tuned(self, tuning: Tuning, k: int) -> Tuning:
-        spec = self.spec.index
+    def tuned(self, tuning: Tuning, k: int, wide: int = 0, share: float = 1.0) -> Tuning:
+        spec, k = self.spec.index, max(k, wide)
         target = spec.target_recall if self.rerank is None else _both(spec.target_recall)
         nprobe = tuning.nprobe or spec.nprobe or self.nprobe.least(target, k)
         rerank = tuning.rerank or spec.rerank

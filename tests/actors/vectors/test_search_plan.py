@@ -11,7 +11,7 @@ ROWS, K = 1_000_000, 10
 
 def costs(allowed: int, each: float = 20) -> Costs:
     """Of an index that measures `each` distances for each neighbour asked for, 400 at least."""
-    return Costs(float(allowed), lambda wide: max(400, each * wide))
+    return Costs(float(allowed), lambda plan: max(400, each * plan.wide))
 
 
 def first(allowed: int) -> Plan:
@@ -69,7 +69,7 @@ def test_widening_ends_and_costs_no_more_than_a_scan_before_it_becomes_one() -> 
         allowed = ROWS // share
         cost, plan, spent, rounds = costs(allowed), first(allowed), 0.0, 0
         while isinstance(plan, Widened):
-            spent += cost.index(plan.wide)
+            spent += cost.index(plan)
             rounds += 1
             plan = next_plan(ROWS, allowed, K, cost, plan.wide, found)
         assert isinstance(plan, Exact)
