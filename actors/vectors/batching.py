@@ -10,9 +10,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 
-from actors.vectors.merging import one_batch
 from actors.vectors.query import Hits, Query
 
 
@@ -29,12 +27,6 @@ def together(queries: Sequence[Query]) -> Query:
     return replace(queries[0], vectors=vectors, token=max(one.token for one in queries))
 
 
-def shares(query: Query, most: int, least: int) -> list[Query]:
-    """At most `most` queries, alike in size, of at least `least` vectors each; at least one."""
-    count = max(1, min(most, len(query.vectors) // least))
-    return [replace(query, vectors=part) for part in np.array_split(query.vectors, count)] if count > 1 else [query]
-
-
 def split(hits: Hits, sizes: Sequence[int]) -> list[Hits]:
     """The hits of so many queries each, one after the other."""
     if len(sizes) == 1:
@@ -47,17 +39,3 @@ def split(hits: Hits, sizes: Sequence[int]) -> list[Hits]:
         ids = hits.ids.slice(low, high - low)
         parts.append(Hits(hits.counts[start:end], ids, hits.scores[low:high], rows, hits.seq))
     return parts
-
-
-def joined(parts: Sequence[Hits]) -> Hits:
-    """What `split` took apart. `seq` is the least of the parts'."""
-    if len(parts) == 1:
-        return parts[0]
-    rows = [one.rows for one in parts if one.rows is not None]
-    return Hits(
-        np.concatenate([one.counts for one in parts]),
-        pa.concat_arrays([one.ids for one in parts]),
-        np.concatenate([one.scores for one in parts]),
-        one_batch(pa.Table.from_batches(rows)) if rows else None,
-        min(one.seq for one in parts),
-    )

@@ -25,6 +25,10 @@ class Found:
 def among(found: Found, allowed: Mask, k: int) -> Found:
     """The k nearest of those found that are allowed."""
     kept = allowed[found.rows]  # -1 stands for no row here as there, and after all rows
+    rank = kept.cumsum(axis=1)
+    if (rank[:, -1] >= k).all():
+        first = kept & (rank <= k)
+        return Found(found.rows[first].reshape(-1, k), found.scores[first].reshape(-1, k))
     order = np.argsort(~kept, axis=1, kind="stable")[:, :k]
     query = np.arange(len(order))[:, None]
     rows, scores, others = found.rows[query, order], found.scores[query, order], ~kept[query, order]

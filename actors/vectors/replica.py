@@ -60,7 +60,7 @@ class Replica(ReplicaCalls):
             hits = super()._search(query)
         self._meter.count("searches", len(query.vectors))
         if self._meter.wants_sample(time.monotonic()):
-            self._threads.readers.submit(self._meter.sample, query, hits)
+            self._searchers.submit(self._meter.sample, query, hits)
         return hits
 
     async def _write(self, write: Write, acknowledge: Acknowledgement, seconds: float) -> int:

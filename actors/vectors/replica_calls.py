@@ -7,10 +7,14 @@ Bodies are bytes: of rows, changes and ids an Arrow IPC stream, of queries and h
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
+
+import faiss
 
 from actors.vectors.changes import from_bytes, of_ids, to_bytes, whole_rows
 from actors.vectors.coalesce import Coalescer
@@ -22,7 +26,6 @@ from actors.vectors.replication.reads import admit
 from actors.vectors.replication.standing import standing_of
 from actors.vectors.replication.writer import Item, Write
 from actors.vectors.rows import ID, row_schema
-from actors.vectors.search_threads import SearchThreads
 from actors.vectors.snapshot import ShardCopy
 from actors.vectors.snapshot_place import SnapshotPlace
 from actors.vectors.snapshot_shard import save
@@ -32,6 +35,10 @@ from control.specs.replica import Assignment, Promise, Standing
 from control.specs.vector_filter import Filter
 
 Result = TypeVar("Result")
+SEARCH_THREADS = 4
+"""Different kinds of searches, fetches and counts that go on at once."""
+CORES, SHARED_FROM = len(os.sched_getaffinity(0)), 8
+"""So many queries of one search are worth waking other cores for."""
 WRITE_SECONDS, READ_SECONDS = 30.0, 10.0
 """How long a call goes on at most where it does not say."""
 
@@ -43,10 +50,10 @@ class ReplicaCalls:
         self, name: str, directory: Path, spec: CollectionSpec, generation: int, peers: Callable[[str], Peer]
     ) -> None:
         self._generation = generation
-        self._threads = SearchThreads()
+        self._searchers = ThreadPoolExecutor(SEARCH_THREADS, "search")
         self._core = open_replica(name, directory, spec, peers)
         self._core.start()
-        self._coalescer = Coalescer(self._search, self._threads.readers)
+        self._coalescer = Coalescer(self._search, self._searchers)
 
     async def failed(self) -> None:
         """Returns when the process has to end, to open its directory anew."""
@@ -197,7 +204,8 @@ class ReplicaCalls:
         return await self._in_thread(job)
 
     async def _in_thread(self, job: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads.readers, job)
+        return await asyncio.get_running_loop().run_in_executor(self._searchers, job)
 
     def _search(self, query: Query) -> Hits:
-        return self._threads.search(self._core.machine.shard.search, query)
+        faiss.omp_set_num_threads(CORES if len(query.vectors) >= SHARED_FROM else 1)  # of this thread
+        return self._core.machine.shard.search(query)

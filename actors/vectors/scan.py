@@ -12,7 +12,7 @@ from functools import reduce
 import faiss
 import numpy as np
 
-from actors.vectors.found import Found, Mask, Rows, among
+from actors.vectors.found import Found, Mask, Rows
 from actors.vectors.rows import Floats
 from control.specs.collection import Metric
 
@@ -21,11 +21,11 @@ BLOCK_BYTES = 4 << 20
 """Of vectors that are gathered at once: they stay in a core's cache while all queries are measured against them."""
 GATHER_FROM = 4
 """Queries from which gathering rows beats measuring them where they lie (100 to 50,000 rows of 128 and 784)."""
-FEW = 64
-"""Rows that are not allowed are measured with the rest and dropped, where they are no more: nothing is gathered."""
-TOGETHER = 16
-"""Queries measured at once. From 20 on FAISS takes |x|² + |y|² - 2xy, which loses all digits of near neighbours far
-from the origin, and is no faster on blocks of this size."""
+MOST = 8 / 9
+"""Of the rows: where more are allowed they are measured where they lie, without the others: nothing is gathered."""
+_EVERY = faiss.IDSelectorAll()
+"""With a selector FAISS measures each row by itself. Without one it takes |x|² + |y|² - 2xy from 20 queries on, which
+loses all digits of near neighbours far from the origin, and is no faster on blocks of this size."""
 
 
 def scan(vectors: Floats, allowed: Mask | None, queries: Floats, k: int, metric: Metric) -> Found:
@@ -49,9 +49,8 @@ def _blocks(vectors: Floats, allowed: Mask | None, queries: Floats, k: int, metr
             continue
         mask = allowed[start : start + BLOCK_ROWS]
         rows = np.flatnonzero(mask)
-        others = len(block) - len(rows)
-        if others <= FEW and len(queries) >= GATHER_FROM:
-            yield _moved(among(_measure(block, queries, k + others, metric), mask, k), start)
+        if len(rows) > MOST * len(block) and len(queries) >= GATHER_FROM:
+            yield _moved(_measure(block, queries, k, metric, mask), start)
         else:
             yield _moved(_measure_rows(block, rows, queries, k, metric), start)
 
@@ -89,11 +88,17 @@ def _measure_in_place(vectors: Floats, rows: Rows, queries: Floats, k: int, metr
     return _ordered(numbers, measures, metric)
 
 
-def _measure(vectors: Floats, queries: Floats, k: int, metric: Metric) -> Found:
-    kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
-    parts = [queries[start : start + TOGETHER] for start in range(0, len(queries), TOGETHER)]
-    measured = [faiss.knn(part, vectors, k, metric=kind) for part in parts]
-    numbers, measures = np.concatenate([one[1] for one in measured]), np.concatenate([one[0] for one in measured])
+def _measure(vectors: Floats, queries: Floats, k: int, metric: Metric, allowed: Mask | None = None) -> Found:
+    numbers = np.empty((len(queries), k), np.int64)
+    measures = np.empty((len(queries), k), np.float32)
+    bits = None if allowed is None else np.packbits(allowed, bitorder="little")
+    selector = _EVERY if bits is None else faiss.IDSelectorBitmap(8 * bits.size, faiss.swig_ptr(bits))
+    asked = faiss.swig_ptr(queries), faiss.swig_ptr(vectors), vectors.shape[1], len(queries), len(vectors), k
+    found = faiss.swig_ptr(measures), faiss.swig_ptr(numbers)
+    if metric == "l2":
+        faiss.knn_L2sqr(*asked, *found, None, selector)
+    else:
+        faiss.knn_inner_product(*asked, *found, selector)
     return _ordered(numbers, measures, metric)
 
 

@@ -39,4 +39,7 @@ def top(found: Sequence[Found], queries: int, k: int, threshold: float | None) -
     if threshold is not None:
         kept &= scores >= threshold
     part_of = np.repeat(np.arange(len(found)), [one.rows.shape[1] for one in found])
+    if kept.all():
+        counts = np.full(queries, rows.shape[1], np.int32)
+        return Top(counts, part_of.take(order.ravel()), rows.ravel(), scores.ravel())
     return Top(kept.sum(axis=1, dtype=np.int32), part_of.take(order[kept]), rows[kept], scores[kept])

@@ -84,8 +84,8 @@ class View:
         return sum(part.count(where) for part in self.parts)
 
     def _hits(self, parts: Sequence[Part], best: Top, columns: tuple[str, ...]) -> Hits:
-        whole = [ids for part in (*parts, self.growing) if (ids := part.rowset.whole_ids) is not None]
-        if whole and not columns:
+        whole = [ids for part in parts if (ids := part.rowset.whole_ids) is not None]
+        if whole and not columns and len(whole[0]):
             return Hits(best.counts, pa.array(_ids_of(whole, best)), best.scores, None, self.applied.seq)
         batch = self._gather(parts, best.parts, best.rows, (ID, *columns))
         rows = batch.select(list(columns)) if columns else None
@@ -106,8 +106,8 @@ class View:
 
 def _ids_of(parts: Sequence[Rows], best: Top) -> Rows:
     """Of the ids of each part, where they are whole numbers: Arrow would take as long as the search."""
-    ids = np.empty(len(best.rows), np.int64)
-    for number, known in enumerate(parts):
+    ids = parts[0].take(best.rows, mode="clip")  # of nearly all: the first part is the largest
+    for number, known in enumerate(parts[1:], 1):
         here = best.parts == number
         ids[here] = known[best.rows[here]]
     return ids

@@ -15,7 +15,6 @@ from actors.vectors.entry import Entry, Kind
 from actors.vectors.log import Log
 from actors.vectors.query import Query, Tuning
 from actors.vectors.rows import ID, row_schema, vector_column
-from actors.vectors.search_threads import SearchThreads
 from actors.vectors.shard import Shard
 from control.specs.collection import CollectionSpec
 from control.specs.vector_filter import EVERYTHING, Filter, Range
@@ -49,7 +48,6 @@ class ShardWay:
 
     def __init__(self, data: Dataset, kind: str, directory: Path) -> None:
         self.spec = spec_of(data, kind)
-        self._threads = SearchThreads()
         self._log, self.shard = Log.open(directory / "log"), Shard.open(directory / "data", self.spec)
         self._write(Kind.UPSERT, *batches(data, self.spec, 0, data.sealed))
         self.shard.optimise()
@@ -71,8 +69,7 @@ class ShardWay:
             self.shard.apply([entry])
 
     def search(self, queries: Floats, case: Case | None) -> Ints:
-        query = Query(queries, K, where_of(case))
-        hits = self._threads.readers.submit(self._threads.search, self.shard.search, query).result()
+        hits = self.shard.search(Query(queries, K, where_of(case)))
         return padded(hits.counts, hits.ids.to_numpy())
 
     def bare(self, queries: Floats) -> object:

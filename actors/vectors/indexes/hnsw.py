@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
@@ -110,8 +110,11 @@ class Hnsw:
         return dataclasses.replace(self, spec=spec)
 
     def cost(self, tuning: Tuning, k: int) -> float:
-        m = self.graph.hnsw.nb_neighbors(0) / 2
-        return float(max(tuning.ef_search or 0, k) * m * (1 + _JUMP / self.spec.dimension))
+        return max(tuning.ef_search or 0, k) * self._a_step
+
+    @cached_property
+    def _a_step(self) -> float:
+        return float(self.graph.hnsw.nb_neighbors(0) / 2 * (1 + _JUMP / self.spec.dimension))
 
 
 def _reserve(vector: faiss.MaybeOwnedVectorUInt8 | faiss.MaybeOwnedVectorInt32, size: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 
 MEASURED = (10, 100)
 """The k of which recall is measured."""
@@ -26,12 +27,7 @@ class Curve:
 
         Between measured k the need grows as a power of k, and beyond them in proportion to it: in truth slower.
         """
-        needs = [
-            next(
-                (value for value, recall in zip(self.values, recalls, strict=True) if recall >= target), self.values[-1]
-            )
-            for recalls in self.recalls
-        ]
+        needs = [_need(self.values, recalls, target) for recalls in self.recalls]
         at = bisect_left(MEASURED, k)
         if at == 0:
             return needs[0]
@@ -40,3 +36,9 @@ class Curve:
         low, high = MEASURED[at - 1], MEASURED[at]
         share = math.log(k / low) / math.log(high / low)
         return math.ceil(math.exp((1 - share) * math.log(needs[at - 1]) + share * math.log(needs[at])))
+
+
+@lru_cache(maxsize=4096)
+def _need(values: tuple[int, ...], recalls: tuple[float, ...], target: float) -> int:
+    """Asked for every search."""
+    return next((value for value, recall in zip(values, recalls, strict=True) if recall >= target), values[-1])
