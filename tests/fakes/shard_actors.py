@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from actors.vectors.query import Hits
 from actors.vectors.scatter import Shards
 from actors.vectors.wire import hits_bytes, read_query
 from control.specs.collection import CollectionSpec
+from tests.fakes.virtual_time import VirtualLoop
 
 Answer = Callable[..., Any]
 IDS = pa.array(range(20), pa.int64())
@@ -28,22 +30,26 @@ def table_of(shards: int, leader: str = "a", epoch: int = 1) -> Mapping[str, Any
 
 
 class Actors:
-    """What each actor answers, and whom was asked."""
+    """What each actor answers, and whom was asked, and when."""
 
     def __init__(self, **answers: Answer) -> None:
-        self.answers, self.asked = answers, list[str]()
+        self.answers, self.asked, self.at = answers, list[str](), list[float]()
 
     async def __call__(self, actor: str, method: str, *words: Any) -> Any:
         self.asked.append(actor)
+        self.at.append(asyncio.get_running_loop().time())
         answer = self.answers[actor](*words)
         return await answer if isinstance(answer, Awaitable) else answer
 
 
 def run(actors: Actors, ask: Callable[[Shards], Awaitable[Any]], table: Mapping[str, Any]) -> Any:
+    """In virtual time."""
+
     async def story() -> Any:
         return await ask(Shards(lambda: table, actors))
 
-    return asyncio.run(story())
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(Random(0))) as runner:
+        return runner.run(story())
 
 
 def raising(error: Exception) -> Answer:
