@@ -15,14 +15,23 @@ from actors.vectors.collection_table import CollectionTable
 from actors.vectors.hedge import Hedge
 from actors.vectors.query import Level
 from actors.vectors.replica_choice import ReplicaChoice
-from actors.vectors.replication.errors import Behind, Degraded, Fenced, NoQuorum, NotLeader, Refused, Unknown
+from actors.vectors.replication.errors import (
+    Behind,
+    Degraded,
+    Fenced,
+    NoQuorum,
+    NotLeader,
+    Refused,
+    Starting,
+    Unknown,
+)
 from control.specs.collection import Acknowledgement
 
 PAUSE_SECONDS = 0.05
 """Before a shard without a leader is asked again."""
 LATE_SECONDS = 0.5
 """Of a deadline are left for the way back."""
-UNABLE = (NotLeader, Behind, Degraded, NoQuorum, Fenced)
+UNABLE = (NotLeader, Behind, Degraded, NoQuorum, Fenced, Starting)
 """What a replica says that answers, but not this read."""
 
 

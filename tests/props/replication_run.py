@@ -21,6 +21,7 @@ from actors.vectors.replication.errors import (
     NoQuorum,
     NotLeader,
     Refused,
+    Starting,
     Unknown,
 )  # fmt: skip
 from actors.vectors.replication.hard_state import HardState
@@ -38,7 +39,8 @@ from tests.fakes.virtual_time import VirtualLoop
 SPEC = CollectionSpec(dimension=2)
 SECONDS = 20.0
 """Of trouble; then all is well, and must be again."""
-REFUSALS = (Behind, Degraded, Fenced, NoQuorum, NotLeader, Refused, Unknown, ConnectionError, TimeoutError)
+UNABLE = (Behind, Degraded, Fenced, NoQuorum, NotLeader, Refused, Starting, Unknown)
+REFUSALS = (*UNABLE, ConnectionError, TimeoutError)
 _HOME: ContextVar[Node | None] = ContextVar("home", default=None)
 T = TypeVar("T")
 

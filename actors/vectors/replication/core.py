@@ -112,6 +112,7 @@ class ReplicaCore:
             return Appended(0)  # while an append waits for the disk
         async with self._order:
             await self._become(self.state.hear(request.term, request.leader))
+            self.machine.hear(request.committed)
             if request.copy or self._upkeep.needs_copy:
                 self._upkeep.mend(request.leader)
             if request.copy:
@@ -182,9 +183,7 @@ class ReplicaCore:
             self._begin_leading(quiet=state.epoch > 1 and not follows_itself and before.epoch != state.epoch)
 
     def _begin_leading(self, quiet: bool) -> None:
-        leading = Leading(
-            self.me, self.state, self.journal, self._peers, self.machine.commit, self._lose_disk, quiet=quiet
-        )
+        leading = Leading(self.me, self.state, self.journal, self._peers, self._commit, self._lose_disk, quiet=quiet)
         writer = Writer(lambda items: self._append(leading, items), self._settle)
         self.leading, self._writer = leading, writer
 
@@ -192,6 +191,10 @@ class ReplicaCore:
             return (await self._append(leading, [(Kind.LEAD, b"")]))[0]
 
         self._writing = [asyncio.create_task(leading.begin(begin)), asyncio.create_task(writer.run())]
+
+    def _commit(self, seq: int) -> None:
+        self.machine.hear(seq)
+        self.machine.commit(seq)
 
     def _stop_leading(self, error: Exception) -> None:
         if self.leading is None or self._writer is None:

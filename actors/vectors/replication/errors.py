@@ -48,6 +48,13 @@ class Behind(Exception):
         return f"this replica has applied the log up to {self.applied}, not up to {self.token}"
 
 
+class Starting(Exception):
+    """The replica does not know yet what was acknowledged while it was away: another one does."""
+
+    def __str__(self) -> str:
+        return "this replica has just started, and no leader has told it yet what was written meanwhile"
+
+
 class Degraded(Exception):
     """A part of the replica's data is damaged. It answers nothing until it has a copy: never with rows missing."""
 

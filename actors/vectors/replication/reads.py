@@ -6,26 +6,27 @@ import asyncio
 
 from actors.vectors.query import Level
 from actors.vectors.replication.core import ReplicaCore
-from actors.vectors.replication.errors import Behind, Degraded, NoQuorum, Refused
+from actors.vectors.replication.errors import Behind, Degraded, NoQuorum, Refused, Starting
 
 
 async def admit(core: ReplicaCore, level: Level, token: int, seconds: float) -> None:
     """Returns when what the replica has applied is enough.
 
-    Raises Degraded, Behind where that takes longer than `seconds`, and for QUORUM NotLeader and NoQuorum.
+    Raises Degraded, Starting, Behind where that takes longer than `seconds`, and for QUORUM NotLeader and NoQuorum.
     """
     if core.machine.lacks:
         raise Degraded(core.machine.lacks)
     if level is Level.INDEXED:
         return
-    wanted = max(token, core.machine.floor)
-    if level is not Level.QUORUM:
-        await _applied(core, wanted, seconds)
+    if level is Level.LOG:
+        if core.machine.starting:
+            raise Starting
+        await _applied(core, max(token, core.machine.floor), seconds)
         return
     try:
         leading = core.leader()
         async with asyncio.timeout(seconds):
-            wanted = max(wanted, await leading.fresh())
+            wanted = max(token, core.machine.floor, await leading.fresh())
             await core.machine.applied.reach(wanted)
         leading.confirm()
     except TimeoutError:

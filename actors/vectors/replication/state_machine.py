@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -21,6 +22,8 @@ from control.specs.collection import CollectionSpec
 Result = TypeVar("Result")
 SHOWN_SECONDS = 0.5
 """How long an acknowledgement waits for the rows to be seen."""
+ALONE_SECONDS = 5.0
+"""After its start a replica that hears of no leader answers with what it has."""
 IDLE_SECONDS = 0.25
 """Between two looks at whether the shard has something to do in the background."""
 
@@ -32,13 +35,14 @@ class StateMachine:
         self.shard, self.spec, self.restoring = shard, spec, restoring
         self.applied = Watermark(shard.applied.seq)
         self.floor = journal.committed
-        """What was final when it opened: it answers nothing with less."""
+        """What was final when it opened, or when a leader spoke to it first: it answers nothing with less."""
         self.gap = ("its rows are being restored from a snapshot",) if restoring else ()
         """What it lacks beside its damaged parts."""
         self.turn = asyncio.Lock()
         """Of what changes the shard: applying, and putting another in its place."""
         self._journal = journal
         self._committed = Watermark(journal.committed)
+        self._told, self._alone_from = False, math.inf
         self._applier, self._maintainer = ThreadPoolExecutor(1, "apply"), ThreadPoolExecutor(1, "maintain")
 
     @property
@@ -50,6 +54,16 @@ class StateMachine:
         """Why it answers nothing from its data, for people; "" where it can."""
         return "; ".join(self.degraded)
 
+    @property
+    def starting(self) -> bool:
+        """What was acknowledged while it was away may be missing: it has heard of no leader, and is not alone yet."""
+        return not self._told and asyncio.get_running_loop().time() < self._alone_from
+
+    def hear(self, final: int) -> None:
+        """A leader says how far the shard's log is final, of which this one may have less; 0 where it cannot know."""
+        if final and not self._told:
+            self._told, self.floor = True, max(self.floor, final)
+
     def commit(self, seq: int) -> None:
         """The log is final up to `seq`."""
         if seq > self._journal.committed:
@@ -58,6 +72,7 @@ class StateMachine:
 
     async def run(self, told: Callable[[int], None]) -> None:
         """Applies what becomes final, and says how far it got, until it is cancelled."""
+        self._alone_from = asyncio.get_running_loop().time() + ALONE_SECONDS
         while True:
             await self._committed.reach(self.applied.value + 1)
             if self.restoring:
