@@ -7,14 +7,16 @@ Bodies are bytes: of rows, changes and ids an Arrow IPC stream, of queries and h
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 import faiss
+import pyarrow as pa
 
 from actors.vectors.changes import from_bytes, of_ids, to_bytes, whole_rows
 from actors.vectors.coalesce import Coalescer
@@ -104,19 +106,23 @@ class ReplicaCalls:
         return await self._write(Write((Kind.DELETE, ids), len(ids)), acknowledge, seconds), count
 
     async def update(
-        self, change: bytes, acknowledge: Acknowledgement, seconds: float = WRITE_SECONDS
+        self, changes: Sequence[bytes], acknowledge: Acknowledgement, seconds: float = WRITE_SECONDS
     ) -> tuple[int, int]:
-        """The columns of `change` in the rows that are there; others are left out."""
-        new, schema = from_bytes(change), row_schema(self._core.machine.spec)
-        kept = tuple(name for name in schema.names if name not in new.schema.names)
+        """The columns of each change in the rows that are there; others are left out. All of it is one entry."""
+        new, schema = [from_bytes(one) for one in changes], row_schema(self._core.machine.spec)
         counts = []
 
+        def whole(change: pa.RecordBatch) -> pa.RecordBatch:
+            kept = tuple(name for name in schema.names if name not in change.schema.names)
+            return whole_rows(change, self._core.machine.shard.fetch(change.column(ID), kept), schema)
+
         def resolve() -> Item | None:
-            rows = whole_rows(new, self._core.machine.shard.fetch(new.column(ID), kept), schema)
+            rows = pa.concat_batches([whole(one) for one in new])
             counts.append(rows.num_rows)
             return (Kind.UPSERT, to_bytes(rows)) if rows.num_rows else None
 
-        write = Write(lambda: self._in_thread(resolve), len(change), frozenset(new.column(ID).to_pylist()))
+        touched = frozenset(itertools.chain.from_iterable(one.column(ID).to_pylist() for one in new))
+        write = Write(lambda: self._in_thread(resolve), sum(map(len, changes)), touched)
         return await self._write(write, acknowledge, seconds), counts[-1]
 
     async def delete_where(

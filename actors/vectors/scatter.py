@@ -7,7 +7,8 @@ nothing that must last. It never decides who leads.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,10 +49,16 @@ class Shards:
         return await self._by_id(name, "upsert", rows, acknowledge, seconds)
 
     async def update(
-        self, name: str, change: pa.RecordBatch, acknowledge: Acknowledgement | None = None, seconds: float = 30.0
-    ) -> Receipt:
-        """`id` and the columns to be put into the rows that are there. Each id once. Raises Failed."""
-        return await self._by_id(name, "update", change, acknowledge, seconds)
+        self, name: str, changes: Sequence[pa.RecordBatch], acknowledge: Acknowledgement | None = None,
+        seconds: float = 30.0,
+    ) -> Receipt:  # fmt: skip
+        """Each `id` and the columns to be put into the rows that are there; each id once in all. Raises Failed."""
+        row = await self.table.collection(name)
+        words: defaultdict[int, list[bytes]] = defaultdict(list)
+        for change in changes:
+            for shard, part in _by_shard(change, len(row.shards)).items():
+                words[shard].append(to_bytes(part))
+        return await self._write(name, "update", words, acknowledge or row.spec.acknowledge, seconds)
 
     async def delete(
         self, name: str, ids: pa.Array, acknowledge: Acknowledgement | None = None, seconds: float = 30.0
@@ -159,10 +166,7 @@ class Shards:
         self, name: str, method: str, rows: pa.RecordBatch, acknowledge: Acknowledgement | None, seconds: float
     ) -> Receipt:
         row = await self.table.collection(name)
-        shards = shard_of(rows.column(ID), len(row.shards))
-        numbers = [int(shard) for shard in np.unique(shards)]
-        parts = {one: rows if len(numbers) == 1 else rows.filter(pa.array(shards == one)) for one in numbers}
-        words = {shard: to_bytes(part) for shard, part in parts.items()}
+        words = {shard: to_bytes(part) for shard, part in _by_shard(rows, len(row.shards)).items()}
         return await self._write(name, method, words, acknowledge or row.spec.acknowledge, seconds)
 
     async def _write(
@@ -203,6 +207,13 @@ class Shards:
             answers = await asyncio.gather(*asks)
         told = {shard: answer for shard, (answer, why) in zip(numbers, answers, strict=True) if not why}
         return told, {shard: why for shard, (_, why) in zip(numbers, answers, strict=True) if why}
+
+
+def _by_shard(rows: pa.RecordBatch, shards: int) -> dict[int, pa.RecordBatch]:
+    """The rows of each shard that has some of them."""
+    owners = shard_of(rows.column(ID), shards)
+    numbers = [int(one) for one in np.unique(owners)]
+    return {one: rows if len(numbers) == 1 else rows.filter(pa.array(owners == one)) for one in numbers}
 
 
 def _merged(parts: Mapping[int, bytes], missing: Mapping[int, str], k: int, offset: int) -> Found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,21 +61,20 @@ class Points:
         at = list(embedded)
         vectors = measured(list(embedded.values()), spec, lambda row: f"points[{at[row]}].metadata")
         batches = changes_of(body.points, spec, dict(zip(at, vectors, strict=True)))
-        writes = [self._shards.update(name, one.rows, body.acknowledge, left(deadline)) for one in batches]
-        receipts = await asyncio.gather(*writes)
-        told = {"updated": sum(one.rows for one in receipts)}
-        return _written(told, [again for one in batches for again in one.duplicates], receipts)
+        changes = [one.rows for one in batches]
+        receipt = await self._shards.update(name, changes, body.acknowledge, left(deadline))
+        return _written({"updated": receipt.rows}, [again for one in batches for again in one.duplicates], receipt)
 
     async def delete(self, name: str, spec: CollectionSpec, body: Delete, deadline: float) -> bytes:
         if body.ids is not UNSET and body.filter is UNSET:
             ids = ids_of(list(dict.fromkeys(body.ids)), spec, lambda row: f"ids[{row}]")
-            return _written({}, [], [await self._shards.delete(name, ids, body.acknowledge, left(deadline))])
+            return _written({}, [], await self._shards.delete(name, ids, body.acknowledge, left(deadline)))
         if body.filter is UNSET or body.ids is not UNSET:
             found = "neither" if body.ids is UNSET else "both"
             raise invalid("ids", f"{found} of ids and filter", "one of them")
         where = filter_of(body.filter, spec)
         receipt = await self._shards.delete_where(name, where, body.acknowledge, left(deadline))
-        return _written({"deleted": receipt.rows, **_noted(notes_of(where, spec))}, [], [receipt])
+        return _written({"deleted": receipt.rows, **_noted(notes_of(where, spec))}, [], receipt)
 
     async def fetch(self, name: str, spec: CollectionSpec, body: Fetch, deadline: float) -> bytes:
         ids = ids_of(list(dict.fromkeys(body.ids)), spec, lambda row: f"ids[{row}]")
@@ -104,7 +102,7 @@ class Points:
 
     async def _upsert(self, name: str, batch: Batch, body: Writing | Upsert, deadline: float) -> bytes:
         receipt = await self._shards.upsert(name, batch.rows, body.acknowledge, left(deadline))
-        return _written({"upserted": receipt.rows}, batch.duplicates, [receipt])
+        return _written({"upserted": receipt.rows}, batch.duplicates, receipt)
 
     async def _embed(self, inputs: dict[int, Input], spec: CollectionSpec, deadline: float) -> dict[int, list[float]]:
         if not inputs:
@@ -163,9 +161,9 @@ def _inputs_in(columns: Columns, spec: CollectionSpec) -> dict[int, Input]:
     return {row: Input(f"{field}[{row}]", text) for row, text in enumerate(texts)}
 
 
-def _written(told: dict[str, Any], duplicates: Sequence[int | str], receipts: Sequence[Receipt]) -> bytes:
+def _written(told: dict[str, Any], duplicates: Sequence[int | str], receipt: Receipt) -> bytes:
     again = {"duplicates": duplicates} if duplicates else {}
-    return encoded({**told, **again, "token": token_of(*(one.tokens for one in receipts))})
+    return encoded({**told, **again, "token": token_of(receipt.tokens)})
 
 
 def _noted(notes: list[str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import pyarrow as pa
@@ -29,7 +29,7 @@ class Shards(Protocol):
     ) -> Receipt: ...
 
     async def update(
-        self, name: str, change: pa.RecordBatch, acknowledge: Acknowledgement | None, seconds: float
+        self, name: str, changes: Sequence[pa.RecordBatch], acknowledge: Acknowledgement | None, seconds: float
     ) -> Receipt: ...
 
     async def delete(

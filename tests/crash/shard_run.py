@@ -155,7 +155,7 @@ class ShardRun:
         elif what < 0.75:
             after = {one: {None if state is None else (state[0], tag) for state in self.states[one]} for one in ids}
             change = pa.record_batch({"id": pa.array(ids, pa.int64()), "tag": pa.array([tag] * len(ids))})
-            write = self.shards.update("c", change, None, 1.0)
+            write = self.shards.update("c", [change], None, 1.0)
         elif what < 0.9:
             after = {one: {None} for one in ids}
             write = self.shards.delete("c", pa.array(ids, pa.int64()), None, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,10 +52,10 @@ class FakeShards:
         return self._written(len(rows))
 
     async def update(
-        self, name: str, change: pa.RecordBatch, acknowledge: Acknowledgement | None, seconds: float
+        self, name: str, changes: Sequence[pa.RecordBatch], acknowledge: Acknowledgement | None, seconds: float
     ) -> Receipt:
         await self._called(acknowledge)
-        found = [one for one in change.to_pylist() if one[ID] in self.rows[name]]
+        found = [one for change in changes for one in change.to_pylist() if one[ID] in self.rows[name]]
         for one in found:
             self.rows[name][one[ID]] |= one
         return self._written(len(found))

@@ -2,6 +2,7 @@ import asyncio
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from actors.vectors.answers import Failed, Receipt, Unanswered
@@ -11,6 +12,8 @@ from actors.vectors.replication.errors import NotLeader, Unknown
 from actors.vectors.routing import shard_of
 from control.specs.vector_filter import EVERYTHING
 from tests.fakes.shard_actors import IDS, Actors, Answer, hits_of, raising, run, table_of
+
+CHANGED = ((0, "year"), (10, "rating"))
 
 
 def test_each_id_goes_to_its_shard_and_the_receipt_has_a_token_of_each() -> None:
@@ -28,6 +31,24 @@ def test_each_id_goes_to_its_shard_and_the_receipt_has_a_token_of_each() -> None
     receipt = run(actors, lambda shards: shards.delete("c", IDS), table_of(2))
     assert receipt == Receipt({0: 7, 1: 9}, 20)
     assert got == {f"a{one}": [id for id in range(20) if shard_of(IDS, 2)[id] == one] for one in (0, 1)}
+
+
+def test_the_changes_of_each_shard_go_to_it_together() -> None:
+    got: dict[str, list[list[int]]] = {}
+
+    def keep(name: str) -> Answer:
+        def answer(changes: list[bytes], level: str, _: float) -> tuple[int, int]:
+            got[name] = [from_bytes(one).column("id").to_pylist() for one in changes]
+            return 7, 1
+
+        return answer
+
+    changes = [pa.record_batch({"id": IDS.slice(start, 10), name: IDS.slice(start, 10)}) for start, name in CHANGED]
+    receipt = run(Actors(a0=keep("a0"), a1=keep("a1")), lambda shards: shards.update("c", changes), table_of(2))
+    assert receipt.tokens == {0: 7, 1: 7}
+    owners = shard_of(IDS, 2)
+    for one in (0, 1):
+        assert got[f"a{one}"] == [[id for id in range(*part) if owners[id] == one] for part in ((0, 10), (10, 20))]
 
 
 def test_what_is_not_acknowledged_says_of_each_shard_what_is_known() -> None:

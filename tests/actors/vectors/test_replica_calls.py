@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+
+from tests.fakes.vector_plane import VectorPlane
+from tests.fakes.vector_rows import batch_of, spec_of
+from tests.fakes.virtual_time import VirtualLoop
+
+SPEC = spec_of()
+IDS = pa.array([1, 2, 3], pa.int64())
+
+
+def with_rows(home: Path, story: Callable[[VectorPlane, int], Awaitable[None]]) -> None:
+    """One shard with rows 1 to 3, whose token it is told."""
+
+    async def begin() -> None:
+        plane = VectorPlane(home)
+        await plane.create("c", SPEC)
+        rows = batch_of(SPEC, [(one, ([float(one), 0.0, 0.0], 2000, "red")) for one in (1, 2, 3)])
+        await story(plane, (await plane.shards.upsert("c", rows)).tokens[0])
+        await plane.close()
+
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(Random(0))) as runner:
+        runner.run(begin())
+
+
+def test_changes_of_different_fields_of_different_rows_are_one_entry_of_the_log(tmp_path: Path) -> None:
+    async def story(plane: VectorPlane, before: int) -> None:
+        years = pa.record_batch({"id": pa.array([1, 9], pa.int64()), "year": pa.array([1927, 1], pa.int64())})
+        colours = pa.record_batch({"id": pa.array([3], pa.int64()), "colour": pa.array([None], pa.string())})
+        receipt = await plane.shards.update("c", [years, colours])
+        assert (receipt.tokens, receipt.rows) == ({0: before + 1}, 2)
+        found = await plane.shards.fetch("c", IDS, ("year", "colour", "vector"), tokens=receipt.tokens)
+        assert found.to_pylist() == [
+            {"id": 1, "year": 1927, "colour": "red", "vector": [1.0, 0.0, 0.0]},
+            {"id": 2, "year": 2000, "colour": "red", "vector": [2.0, 0.0, 0.0]},
+            {"id": 3, "year": 2000, "colour": None, "vector": [3.0, 0.0, 0.0]},
+        ]
+
+    with_rows(tmp_path, story)
+
+
+def test_changes_of_rows_that_there_are_not_write_nothing(tmp_path: Path) -> None:
+    async def story(plane: VectorPlane, before: int) -> None:
+        change = pa.record_batch({"id": pa.array([7], pa.int64()), "year": pa.array([1], pa.int64())})
+        receipt = await plane.shards.update("c", [change, change.select(["id"])])
+        assert (receipt.tokens, receipt.rows) == ({0: before}, 0)
+
+    with_rows(tmp_path, story)
+
+
+def test_a_change_sees_the_write_that_was_acknowledged_before_it(tmp_path: Path) -> None:
+    async def story(plane: VectorPlane, before: int) -> None:
+        changes = [
+            pa.record_batch({"id": IDS, "year": pa.array([year] * 3, pa.int64()), "colour": pa.array([colour] * 3)})
+            for year, colour in ((1, "blue"), (2, "green"))
+        ]
+        await asyncio.gather(
+            plane.shards.update("c", [changes[0].select(["id", "year"])]),
+            plane.shards.update("c", [changes[1].select(["id", "colour"])]),
+        )
+        found = await plane.shards.fetch("c", IDS, ("year", "colour"))
+        assert found.column("year").to_pylist() == [1, 1, 1]
+        assert found.column("colour").to_pylist() == ["green"] * 3
+
+    with_rows(tmp_path, story)
