@@ -1,13 +1,14 @@
 """How much memory a replica takes. Pure.
 
-Raw vectors are 4 bytes a number, in memory once. HNSW has 2 m links of 4 bytes on the lowest level of a node, IVF an id
-of 8 bytes a row, PQ a code besides; a graph for a GPU is on the device with the vectors. Indexes of metadata are taken
-for 16 bytes a row and indexed field.
+The index that will be built is asked for what it takes; ids are 12 bytes a row (`segments/ids.py`), and indexes of
+metadata are taken for 16 bytes a row and indexed field.
 """
 
 from __future__ import annotations
 
 from control.specs.collection import CollectionSpec
+from control.specs.index_choice import choose
+from control.specs.index_plan import IndexBytes, bytes_of
 
 PROCESS_BYTES = 256 << 20
 """What an empty replica takes: Python, Arrow, FAISS."""
@@ -15,15 +16,19 @@ FIRST_ROWS = 100_000
 """So many rows in all a new collection is taken to have until its replicas say what they hold."""
 GROWTH = 1.25
 """What replicas say they take is taken for so many times as much: they grow, and merging takes room."""
+_ID_BYTES, _FIELD_BYTES = 12, 16
 
 
 def bytes_for(spec: CollectionSpec, rows: int) -> int:
     """Of one replica with so many rows of its own."""
-    index = spec.index
-    links = 8 * (index.m or 16) if index.kind in ("auto", "hnsw") else 8
-    if index.kind == "ivf_pq":
-        links += (index.subvectors or spec.dimension // 2 or 1) * (index.bits or 8) // 8
-    return PROCESS_BYTES + rows * (4 * spec.dimension + links + 16 * sum(one.index for one in spec.fields))
+    indexed = sum(one.index for one in spec.fields)
+    return PROCESS_BYTES + index_bytes(spec, rows).host + rows * (_ID_BYTES + _FIELD_BYTES * indexed)
+
+
+def index_bytes(spec: CollectionSpec, rows: int) -> IndexBytes:
+    """As if FAISS had cuVS: with it an index takes more."""
+    plan = choose(rows, spec, cuvs=True)
+    return bytes_of(plan, rows, spec.dimension, gpu=spec.index.device == "gpu")
 
 
 def needed(spec: CollectionSpec, said: int) -> int:

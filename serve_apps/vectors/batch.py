@@ -50,7 +50,7 @@ def changes_of(points: Sequence[Change], spec: CollectionSpec, vectors: Mapping[
 
     Raises ApiError 400.
     """
-    _check_names([point.metadata for point in points], spec)
+    check_names([point.metadata for point in points], spec)
     groups: dict[frozenset[str], list[int]] = {}
     for row, point in enumerate(points):
         if not point.metadata:
@@ -125,7 +125,8 @@ def unique(rows: pa.RecordBatch) -> Batch:
     return Batch(rows.take(pa.array(kept)), list(again))
 
 
-def _check_names(told: Sequence[Metadata], spec: CollectionSpec) -> None:
+def check_names(told: Sequence[Metadata], spec: CollectionSpec) -> None:
+    """Raises ApiError 400 where one of the points has a field that the collection has not."""
     known = {field.name for field in spec.fields}
     for row, one in enumerate(told):
         if not one.keys() <= known:
@@ -142,7 +143,7 @@ def _columns(
     rows: Sequence[int] | None = None,
 ) -> list[pa.Array]:
     """Those of `fields`. `rows` are the numbers of the points, where they are not 0, 1, 2 and so on."""
-    _check_names(told, spec)
+    check_names(told, spec)
     schema = row_schema(spec)
     return [
         _column([one.get(field.name) for one in told], field, schema.field(field.name).type, rows) for field in fields

@@ -15,7 +15,7 @@ from control.specs.problem import show
 from serve_apps.vectors.answers import columns_of, encoded, rows_of
 from serve_apps.vectors.arrow_batch import Columns, read_arrow, whole
 from serve_apps.vectors.aside import aside
-from serve_apps.vectors.batch import Batch, batch_of, changes_of, ids_of, measured
+from serve_apps.vectors.batch import Batch, batch_of, changes_of, check_names, ids_of, measured
 from serve_apps.vectors.bodies import Count, Delete, Fetch, Point, Scroll, Update, Upsert, Writing
 from serve_apps.vectors.embedding import Embedding, Input
 from serve_apps.vectors.refusals import invalid
@@ -115,6 +115,8 @@ def _inputs_of(points: Sequence[Point], spec: CollectionSpec) -> tuple[dict[int,
     """What is to be embedded, by the row; and the points, with their texts in their metadata. Raises ApiError 400."""
     inputs: dict[int, Input] = {}
     changed: dict[int, Point] = {}
+    if any(point.vector is UNSET for point in points):
+        check_names([point.metadata for point in points], spec)  # what the vector is in may be misspelt
     for row, point in enumerate(points):
         if point.vector is not UNSET and point.text is UNSET and point.image is UNSET:
             continue

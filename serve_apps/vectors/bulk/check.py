@@ -8,7 +8,7 @@ import pyarrow as pa
 from actors.vectors.rows import VECTOR
 from control.specs.collection import CollectionSpec
 from serve_apps.vectors.arrow_batch import read_arrow
-from serve_apps.vectors.batch import batch_of, measured
+from serve_apps.vectors.batch import batch_of, check_names, measured
 from serve_apps.vectors.bodies import Point
 from serve_apps.vectors.bulk.source import Rows
 from serve_apps.vectors.client import stream_of
@@ -24,6 +24,7 @@ def check_rows(rows: Rows, spec: CollectionSpec) -> None:
         points = msgspec.convert({"points": rows}, _Points).points
     except msgspec.ValidationError as error:
         raise misshapen(str(error)) from None
+    check_names([point.metadata for point in points], spec)
     lists = []
     for row, point in enumerate(points):
         vector = point.vector

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.specs.collection import CollectionSpec
+from control.specs.collection import CollectionSpec, MetadataField
+from control.specs.index_choice import choose
+from control.specs.index_plan import bytes_of
+from control.specs.vector_index import IndexKind, IndexSpec
 from control.vectors.memory import FIRST_ROWS, bytes_for, needed
 from control.vectors.placement import GIB, Room, place
 
@@ -80,6 +84,19 @@ def test_replicas_are_never_together_while_a_node_with_room_is_free(
             assert sum(not room.cordon for room in found.values()) < wanted
         found[choice.node] = found[choice.node].with_one(GIB)
         beside.append(choice.node)
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivf_flat", "ivf_pq"])
+def test_a_replica_takes_what_its_index_takes(kind: IndexKind) -> None:
+    spec = CollectionSpec(dimension=128, index=IndexSpec(kind=kind))
+    index = bytes_of(choose(1_000_000, spec), 1_000_000, 128).host
+    assert bytes_for(spec, 1_000_000) - bytes_for(spec, 0) == index + 12 * 1_000_000
+
+
+def test_an_index_of_metadata_takes_memory_too() -> None:
+    fields = (MetadataField(name="year", type="integer"), MetadataField(name="notes", type="keyword", index=False))
+    plain, spec = CollectionSpec(dimension=128), CollectionSpec(dimension=128, fields=fields)
+    assert bytes_for(spec, 1_000) - bytes_for(plain, 1_000) == 16 * 1_000
 
 
 def test_memory_is_at_least_the_raw_vectors_and_grows_with_what_is_said() -> None:

@@ -74,6 +74,7 @@ def test_a_changed_text_changes_the_vector_that_was_made_of_it() -> None:
     [
         ({"id": "a"}, "points[0]: no vector and no text; expected vector, text, image, or metadata.title"),
         ({"id": "a", "text": ""}, "points[0]: no vector and no text"),
+        ({"id": "a", "metadata": {"titel": "x"}}, "points[0].metadata.titel: no field 'titel'; expected one of title"),
         ({"id": "a", "image": ""}, "points[0].image: nothing; expected an address or base64"),
         ({"id": "a", "metadata": {"title": 3}}, "points[0]: no vector and no text"),
     ],

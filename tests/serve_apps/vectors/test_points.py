@@ -140,6 +140,8 @@ def field(**metadata: Any) -> dict[str, Any]:
         ({"points": [{"id": "a"}]}, "points[0].vector: nothing; expected 2 numbers"),
         (field(jear=1), "points[1].metadata.jear: no field 'jear'; expected one of title, year"),
         (field(jear=1), "did you mean 'year'?"),
+        ({"points": [ROW, {"id": "b", "metadata": {"jear": 1}}]}, "points[1].metadata.jear: no field 'jear'"),
+        ({"points": [ROW, {"id": "b", "metadata": {"jear": 1}}]}, "did you mean 'year'?"),
         (field(year="1927"), "points[1].metadata.year: '1927'; expected a whole number of 64 bits: year is of type"),
         (field(year=2**63), "points[1].metadata.year: 9223372036854775808; expected a whole number of 64 bits"),
         (field(year=True), "points[1].metadata.year: true; expected a whole number"),
