@@ -19,12 +19,12 @@ from pathlib import Path
 
 from actors.durable import sync
 from actors.vectors.entry import Entry, Position
-from actors.vectors.framing import HEAD_BYTES, Head, frames_behind, read_head
-from actors.vectors.log_file import LogDamaged, LogFile
+from actors.vectors.framing import Head
+from actors.vectors.log_file import NAME, LogDamaged, LogFile
+from actors.vectors.log_recovery import Recovered, recover
 
 FILE_BYTES = 64 << 20
 READ_BYTES = 4 << 20
-_NAME = "{:012}.log"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -39,44 +39,16 @@ class LogFailed(OSError):
 class Log:
     """`damage` says what `open` cut off ("" for nothing), `lost` how many valid entries lay behind the damage."""
 
-    def __init__(self, directory: Path, files: list[LogFile], damage: str, lost: int) -> None:
-        self.directory, self.damage, self.lost = directory, damage, lost
-        self._files = files
+    def __init__(self, directory: Path, found: Recovered) -> None:
+        self.directory, self.damage, self.lost = directory, found.damage, found.lost
+        self._files = list(found.files)
         self._failed: str | None = None
         self._state, self._syncing = threading.RLock(), threading.Lock()
 
     @staticmethod
     def open(directory: Path) -> Log:
-        """Reads every file once, one at a time. Raises OSError where one cannot be read or cut at all."""
-        directory.mkdir(parents=True, exist_ok=True)
-        files: list[LogFile] = []
-        paths = _in_force(sorted(directory.glob("*.log")))
-        damage, lost = "", 0
-        for number, path in enumerate(paths):
-            data = path.read_bytes()
-            file = LogFile.open(path, data)
-            if file is not None and files and file.head.before != files[-1].last:
-                os.close(file.descriptor)
-                file = None
-            if file is not None:
-                files.append(file)
-            valid = 0 if file is None else file.size
-            if valid < len(data) or file is None:
-                later = paths[number + 1 :]
-                lost = frames_behind(data, valid) + sum(frames_behind(one.read_bytes(), 0) for one in later)
-                damage = f"{path.name} was cut at byte {valid} of {len(data)}: what follows is no valid entry"
-                damage += f"; {lost} later entries, in this file and {len(later)} others, are lost" if lost else ""
-                for one in reversed(later if file is not None else paths[number:]):
-                    one.unlink()
-                break
-        if not files:
-            number = int(paths[-1].stem) + 1 if paths else 1
-            files = [LogFile.create(directory / _NAME.format(number), Head(Position(0, 0), True))]
-        files[-1].cut_after(files[-1].last.seq)
-        for file in files:
-            file.sync()  # what a killed process had appended may be in the page cache only
-        sync(directory)
-        return Log(directory, files, damage, lost)
+        """As `recover` finds it. Raises OSError where a file cannot be read or cut at all."""
+        return Log(directory, recover(directory))
 
     @property
     def first(self) -> int:
@@ -185,7 +157,7 @@ class Log:
 
     def _begin_file(self, head: Head) -> None:
         number = int(self._files[-1].path.stem) + 1
-        self._files.append(LogFile.create(self.directory / _NAME.format(number), head))
+        self._files.append(LogFile.create(self.directory / NAME.format(number), head))
 
     def _cut_after(self, seq: int) -> None:
         while self._files[-1].head.before.seq > seq or (
@@ -217,15 +189,3 @@ class Log:
     def _check_kept(self, seq: int) -> None:
         if seq < self.first - 1:
             raise LogCut(f"entry {seq} was cut: the log begins with entry {self.first}")
-
-
-def _in_force(paths: list[Path]) -> list[Path]:
-    """Without the files that a later one has made void, which a crash has left; they are removed."""
-    heads = []
-    for path in paths:
-        with path.open("rb") as file:
-            heads.append(read_head(file.read(HEAD_BYTES)))
-    start = max((number for number, head in enumerate(heads) if head is not None and head.fresh), default=0)
-    for path in paths[:start]:
-        path.unlink()
-    return paths[start:]

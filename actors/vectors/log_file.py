@@ -17,6 +17,8 @@ from actors.durable import sync
 from actors.vectors.entry import Entry, Position
 from actors.vectors.framing import HEAD_BYTES, Head, entry_of, frame_at, frame_bytes, frames, head_bytes, read_head
 
+NAME = "{:012}.log"
+"""Of the file with that number."""
 _MOST_PARTS = 1_000
 """writev takes no more than IOV_MAX buffers, 1024 on Linux."""
 

@@ -71,7 +71,7 @@ class ReplicaCalls:
     async def search_text(self, body: bytes, seconds: float = READ_SECONDS) -> bytes:
         query = read_text_query(body)
         return await self._read(
-            lambda: hits_bytes(self._core.machine.shard.search_text(query)), query.level, query.token, seconds
+            lambda: hits_bytes(self._core.machine.shard.view.search_text(query)), query.level, query.token, seconds
         )
 
     async def fetch(
@@ -79,7 +79,7 @@ class ReplicaCalls:
     ) -> bytes:
         wanted = from_bytes(ids).column(ID)
         return await self._read(
-            lambda: to_bytes(self._core.machine.shard.fetch(wanted, columns)), level, token, seconds
+            lambda: to_bytes(self._core.machine.shard.view.fetch(wanted, columns)), level, token, seconds
         )
 
     async def scroll(
@@ -87,11 +87,11 @@ class ReplicaCalls:
         seconds: float = READ_SECONDS,
     ) -> bytes:  # fmt: skip
         return await self._read(
-            lambda: to_bytes(self._core.machine.shard.scroll(where, after, limit, columns)), level, token, seconds
+            lambda: to_bytes(self._core.machine.shard.view.scroll(where, after, limit, columns)), level, token, seconds
         )
 
     async def count(self, where: Filter, level: Level, token: int, seconds: float = READ_SECONDS) -> int:
-        return await self._read(lambda: self._core.machine.shard.count(where), level, token, seconds)
+        return await self._read(lambda: self._core.machine.shard.view.count(where), level, token, seconds)
 
     # Writes: each returns its sequence number, the token for reads, and how many rows it concerns
 
@@ -114,7 +114,7 @@ class ReplicaCalls:
 
         def whole(change: pa.RecordBatch) -> pa.RecordBatch:
             kept = tuple(name for name in schema.names if name not in change.schema.names)
-            return whole_rows(change, self._core.machine.shard.fetch(change.column(ID), kept), schema)
+            return whole_rows(change, self._core.machine.shard.view.fetch(change.column(ID), kept), schema)
 
         def resolve() -> Item | None:
             rows = pa.concat_batches([whole(one) for one in new])
@@ -131,7 +131,7 @@ class ReplicaCalls:
         counts = []
 
         def resolve() -> Item | None:
-            ids = self._core.machine.shard.matching(where)
+            ids = self._core.machine.shard.view.matching(where)
             counts.append(len(ids))
             return (Kind.DELETE, to_bytes(of_ids(ids))) if len(ids) else None
 
@@ -156,10 +156,6 @@ class ReplicaCalls:
     async def standing(self) -> Standing:
         return standing_of(self._core, self._generation)
 
-    async def flush(self) -> None:
-        """A receipt of all that is applied: the next start has no log to read."""
-        await self._core.machine.background(self._core.machine.shard.flush)
-
     async def optimise(self) -> None:
         """Has the background make one segment of all rows."""
         await self._core.machine.background(self._core.machine.shard.optimise)
@@ -170,23 +166,13 @@ class ReplicaCalls:
         Only its leader does that, and begins within `seconds`. Raises as `search` does, and SnapshotError.
         """
         await admit(self._core, Level.QUORUM, 0, seconds)
-        copy, directory = await self._core.copies.begin(), self._core.machine.shard.directory
+        copy, directory = await self._core.copies.begin(), self._core.machine.shard.receipts.directory
         try:
             return await asyncio.to_thread(
                 lambda: save(SnapshotPlace(url), self._core.me, directory, copy.files[-1].name)
             )
         finally:
             await self._core.copies.end(copy.number)
-
-    async def figures(self) -> dict[str, Any]:
-        shard = self._core.machine.shard
-        return {
-            **shard.figures().__dict__,
-            "log_bytes": self._core.journal.nbytes,
-            "applied": self._core.machine.applied.value,
-            "behind": self._core.journal.committed - self._core.machine.applied.value,
-            "leads": self._core.state.leads,
-        }
 
     # Other replicas
 
@@ -214,4 +200,4 @@ class ReplicaCalls:
 
     def _search(self, query: Query) -> Hits:
         faiss.omp_set_num_threads(CORES if len(query.vectors) >= SHARED_FROM else 1)  # of this thread
-        return self._core.machine.shard.search(query)
+        return self._core.machine.shard.view.search(query)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,11 +29,15 @@ NAME = "bench"
 SETTLE_SECONDS = 600.0
 
 
-class EchoReplica(Replica):
-    """With the call that does nothing, on the very path of a search."""
-
+class BenchReplica(Replica):
     async def echo(self, body: bytes, size: int) -> bytes:
+        """Does nothing, on the very path of a search."""
         return bytes(size)
+
+    async def settled(self) -> bool:
+        """Whether all of its rows are in one segment with an index."""
+        figures = self._core.machine.shard.figures()
+        return figures.segments == 1 and not figures.exact_rows and not figures.building_rows
 
 
 class HandleWay:
@@ -43,7 +46,7 @@ class HandleWay:
     def __init__(self, spec: CollectionSpec, directory: Path, replicas: int = 1) -> None:
         self.spec = spec
         names = tuple(f"vectors:{NAME}:bench:0:{number}" for number in range(replicas))
-        made = ray.remote(num_cpus=0, max_restarts=-1, runtime_env={"env_vars": THREADS})(EchoReplica)
+        made = ray.remote(num_cpus=0, max_restarts=-1, runtime_env={"env_vars": THREADS})(BenchReplica)
         self.actors = [
             made.options(name=name, namespace=NAMESPACE, max_concurrency=1000).remote(
                 ReplicaRequest(name, str(directory / name.replace(":", "-")), 1, spec)
@@ -73,7 +76,7 @@ class HandleWay:
         for actor in self.actors:
             await actor.optimise.remote()
         end = time.monotonic() + SETTLE_SECONDS
-        while not all(map(_settled, await asyncio.gather(*(actor.figures.remote() for actor in self.actors)))):
+        while not all(await asyncio.gather(*(actor.settled.remote() for actor in self.actors))):
             if time.monotonic() > end:
                 raise TimeoutError(f"the index was not built in {SETTLE_SECONDS:.0f} s")
             await asyncio.sleep(0.1)
@@ -94,10 +97,6 @@ class HandleWay:
         for actor in self.actors:
             with suppress(ray.exceptions.RayError):
                 ray.get(actor.standing.remote(), timeout=SETTLE_SECONDS)
-
-
-def _settled(figures: Mapping[str, Any]) -> bool:
-    return bool(figures["segments"] == 1 and not figures["exact_rows"] and not figures["building_rows"])
 
 
 async def timed_tasks(

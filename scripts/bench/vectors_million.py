@@ -127,7 +127,7 @@ def _open(count: int, directory: Path, told: Connection) -> None:
         shard.apply(entries)
     opened = time.perf_counter() - began
     first = Rows(count).batch(0)[:1]
-    (nearest,) = shard.search(Query(first, 1)).ids.to_pylist()
+    (nearest,) = shard.view.search(Query(first, 1)).ids.to_pylist()
     if (found := shard.figures().rows) != count or nearest != 0:
         raise RuntimeError(f"{found} of {count} rows were there after the crash, and row {nearest} in place of row 0")
     told.send({"open_after_crash_s": round(opened, 2)})
@@ -161,7 +161,7 @@ def _p99(shard: Shard, queries: Floats) -> float:
     while time.perf_counter() < end:
         for query in queries:
             began = time.perf_counter()
-            shard.search(Query(query[None], K))
+            shard.view.search(Query(query[None], K))
             took.append(time.perf_counter() - began)
     return round(float(np.percentile(took, 99)) * 1000, 2)
 

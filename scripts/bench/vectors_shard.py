@@ -55,7 +55,7 @@ class ShardWay:
             pass
         self._write(Kind.UPSERT, *batches(data, self.spec, data.sealed, len(data.base)))
         self._write(Kind.DELETE, pa.RecordBatch.from_pydict({ID: pa.array(np.flatnonzero(~data.alive))}))
-        (sealed,) = self.shard._view.sealed
+        (sealed,) = self.shard.view.sealed
         self.index = sealed.rowset.index
 
     def _write(self, kind: Kind, *rows: pa.RecordBatch) -> None:
@@ -69,7 +69,7 @@ class ShardWay:
             self.shard.apply([entry])
 
     def search(self, queries: Floats, case: Case | None) -> Ints:
-        hits = self.shard.search(Query(queries, K, where_of(case)))
+        hits = self.shard.view.search(Query(queries, K, where_of(case)))
         return padded(hits.counts, hits.ids.to_numpy())
 
     def bare(self, queries: Floats) -> object:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actors.vectors import log, shard
+from actors.vectors import contents, log, shard
 from actors.vectors.replica_calls import ReplicaCalls
 from actors.vectors.replication import feeder, leading, progress
 from actors.vectors.replication.messages import Append, Appended, Copy
@@ -114,7 +114,7 @@ def _hurry() -> None:
     progress.QUIET_SECONDS = leading.QUIET_SECONDS = QUIET  # type: ignore[attr-defined]
     feeder.BEAT_SECONDS, feeder.ANSWER_SECONDS, leading._BACK_SECONDS = LEASE / 5, 2.5 * LEASE, LEASE / 10
     log.FILE_BYTES = 8 << 10
-    shard.SEAL_BYTES, shard.RECEIPT_BYTES = 2 << 10, 8 << 10
+    contents.SEAL_BYTES, shard.RECEIPT_BYTES = 2 << 10, 8 << 10
 
 
 def serve(place: Path, name: str, spec: CollectionSpec) -> None:

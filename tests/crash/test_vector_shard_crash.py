@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from actors.vectors import shard as shard_module
+from actors.vectors import contents
 from actors.vectors.entry import Entry
 from actors.vectors.log import Log
 from actors.vectors.shard import Shard
@@ -55,8 +55,8 @@ def expected(seed: int, last: int) -> dict[int | str, Row]:
     return model
 
 
-def contents(shard: Shard) -> dict[int | str, Row]:
-    rows = shard.scroll(EVERYTHING, None, 1_000, COLUMNS).to_pydict()
+def rows_in(shard: Shard) -> dict[int | str, Row]:
+    rows = shard.view.scroll(EVERYTHING, None, 1_000, COLUMNS).to_pydict()
     return dict(zip(rows["id"], zip(*(rows[name] for name in COLUMNS), strict=True), strict=True))
 
 
@@ -70,7 +70,7 @@ def recovered(directory: Path) -> tuple[Shard, Log]:
 
 def live(directory: Path, seed: int) -> None:
     """Writes until it is killed; `acknowledged` grows by a byte for each entry."""
-    shard_module.SEAL_BYTES = SMALL
+    contents.SEAL_BYTES = SMALL
     shard, log = recovered(directory)
 
     def maintain() -> None:
@@ -111,7 +111,7 @@ def test_a_killed_process_loses_no_acknowledged_write_and_brings_back_nothing(tm
         shard, log = recovered(tmp_path)
         assert shard.degraded == ()
         assert log.last.seq - acknowledged.stat().st_size in (0, 1)
-        assert contents(shard) == expected(seed, log.last.seq)
+        assert rows_in(shard) == expected(seed, log.last.seq)
         acknowledged.write_bytes(b"." * log.last.seq)
         shard.close()
         log.close()
@@ -120,7 +120,7 @@ def test_a_killed_process_loses_no_acknowledged_write_and_brings_back_nothing(tm
 @pytest.fixture
 def settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory of a shard with segments, tombstones, growing rows and a receipt of entry 40."""
-    monkeypatch.setattr(shard_module, "SEAL_BYTES", SMALL)
+    monkeypatch.setattr(contents, "SEAL_BYTES", SMALL)
     shard = Shard.open(tmp_path / "shard", SPEC)
     for seq in range(1, 41):
         shard.apply([entry(0, seq)])
@@ -148,7 +148,7 @@ def test_damage_is_said_and_never_served(settled: Path, seed: int) -> None:
             path.unlink()
     shard = Shard.open(settled, SPEC)
     model = expected(0, 40)
-    left = contents(shard)
+    left = rows_in(shard)
     assert shard.degraded or path.name.startswith("manifest")
     assert left.items() <= model.items()
     if path.name.startswith("manifest") and not path.exists():
@@ -159,7 +159,7 @@ def test_damage_is_said_and_never_served(settled: Path, seed: int) -> None:
     shard.flush()
     again = Shard.open(settled, SPEC)
     assert again.degraded == shard.degraded
-    assert contents(again) == {**left, 100: ([1, 2, 3], None, None), 0: ([0, 0, 0], 1, None)}
+    assert rows_in(again) == {**left, 100: ([1, 2, 3], None, None), 0: ([0, 0, 0], 1, None)}
     assert path.parent.exists()
 
 
@@ -194,4 +194,4 @@ def test_a_crash_at_any_sync_leaves_the_receipt_before_or_after(
     shard.close()
     recovered_shard, _ = recovered(directory / "disk")
     assert recovered_shard.degraded == ()
-    assert contents(recovered_shard) == expected(0, 59)
+    assert rows_in(recovered_shard) == expected(0, 59)

@@ -16,8 +16,7 @@ from typing import IO
 
 import pytest
 
-from actors.vectors import shard as shard_module
-from actors.vectors import snapshot_place
+from actors.vectors import contents, snapshot_place
 from actors.vectors.log import Log
 from actors.vectors.manifest import has_receipt
 from actors.vectors.replication import install
@@ -68,11 +67,11 @@ def take(directory: Path) -> Snapshot:
     place = SnapshotPlace(f"file://{directory}/snapshot")
     place.begin("articles", "2026-11-28T12:00:00+00:00", 1)
     shard = Shard.open(directory / "shard", SPEC)
-    files = shard.files()
+    files = shard.receipts.files()
     copy = save(place, ACTOR, directory / "shard", str(files[-1].relative_to(directory / "shard")))
     snapshot = Snapshot("articles", "2026-11-28T12:00:00+00:00", "0.1.0", SPEC, (copy,))
     place.finish(snapshot)
-    shard.release()
+    shard.receipts.release()
     shard.close()
     return snapshot
 
@@ -92,8 +91,8 @@ def begin(directory: Path, spec: CollectionSpec) -> Shard:
     return Shard.open(directory / install.SHARD, spec)
 
 
-def contents(shard: Shard) -> list[object]:
-    return shard.scroll(EVERYTHING, None, 1_000, COLUMNS).to_pylist()  # type: ignore[no-any-return]
+def rows_in(shard: Shard) -> list[object]:
+    return shard.view.scroll(EVERYTHING, None, 1_000, COLUMNS).to_pylist()  # type: ignore[no-any-return]
 
 
 def take_and_be_killed(directory: Path, touches: int) -> None:
@@ -123,7 +122,7 @@ def _warm() -> None:
 @pytest.fixture
 def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a shard of sealed, growing and dead rows."""
-    monkeypatch.setattr(shard_module, "SEAL_BYTES", 12 * 20)
+    monkeypatch.setattr(contents, "SEAL_BYTES", 12 * 20)
     shard = Shard.open(tmp_path / "shard", SPEC)
     rows = [(one, ([float(one), 0.0, 1.0], 2000 + one, "red")) for one in range(50)]
     for seq, start in enumerate(range(0, 50, 10), 1):
@@ -147,7 +146,7 @@ def test_a_snapshot_whose_maker_was_killed_is_whole_or_refused_and_can_be_taken_
     snapshot = place.read()
     assert list(place.missing(snapshot.shards)) == []
     restored = begin(whole / "again", restoring(SPEC, place.url, snapshot.sha256))
-    assert contents(restored) == contents(Shard.open(whole / "shard", SPEC))
+    assert rows_in(restored) == rows_in(Shard.open(whole / "shard", SPEC))
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -157,12 +156,12 @@ def test_a_shard_whose_restoring_was_killed_begins_with_all_rows_when_it_starts_
     for _ in range(3):
         killed(begin_and_be_killed, again, spec, random.randrange(RESTORE_TOUCHES))
         if has_receipt(again / install.SHARD):
-            assert contents(Shard.open(again / install.SHARD, spec)) == contents(Shard.open(whole / "shard", SPEC))
+            assert rows_in(Shard.open(again / install.SHARD, spec)) == rows_in(Shard.open(whole / "shard", SPEC))
     restored = begin(again, spec)
     assert restored.degraded == ()
-    assert contents(restored) == contents(Shard.open(whole / "shard", SPEC))
+    assert rows_in(restored) == rows_in(Shard.open(whole / "shard", SPEC))
     shutil.rmtree(whole / "snapshot")
-    assert contents(begin(again, spec)) == contents(restored)
+    assert rows_in(begin(again, spec)) == rows_in(restored)
 
 
 def test_kills_come_before_the_end_of_an_undisturbed_snapshot_and_restoring(whole: Path) -> None:

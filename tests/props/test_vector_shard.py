@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from actors.vectors import shard as shard_module
+from actors.vectors import contents
 from actors.vectors.entry import Entry
 from actors.vectors.log import Log
 from actors.vectors.query import Level, Query
@@ -132,16 +132,16 @@ class Life(RuleBasedStateMachine):
     @rule()
     def be_copied_file_by_file(self) -> None:
         copy = self.directory / "copy"
-        for path in self.shard.files():
+        for path in self.shard.receipts.files():
             place = copy / path.relative_to(self.directory / "shard")
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, place)
-        self.shard.release()
+        self.shard.receipts.release()
         copied = Shard.open(copy, self.spec)
         assert copied.degraded == ()
         assert copied.receipt == self.shard.receipt
         copied.apply(self.log.read(copied.applied.seq))
-        assert copied.count(EVERYTHING) == len(self.model.rows)
+        assert copied.view.count(EVERYTHING) == len(self.model.rows)
         shutil.rmtree(copy, ignore_errors=True)
 
     @precondition(lambda self: hasattr(self, "shard"))
@@ -149,9 +149,9 @@ class Life(RuleBasedStateMachine):
     def the_dictionary_and_the_shard_agree(self) -> None:
         for where in FILTERS:
             matching = {one for one, row in self.model.rows.items() if matches(row, where)}
-            assert self.shard.count(where) == len(matching)
-            assert sorted(self.shard.matching(where).to_pylist()) == sorted(matching)
-            scrolled = self.shard.scroll(where, self.id_of(3), 4, ("year",)).to_pydict()
+            assert self.shard.view.count(where) == len(matching)
+            assert sorted(self.shard.view.matching(where).to_pylist()) == sorted(matching)
+            scrolled = self.shard.view.scroll(where, self.id_of(3), 4, ("year",)).to_pydict()
             ordered = sorted({*matching, self.id_of(3)})
             assert scrolled["id"] == ordered[ordered.index(self.id_of(3)) + 1 :][:4]
             assert scrolled["year"] == [self.model.rows[one][1] for one in scrolled["id"]]
@@ -159,7 +159,7 @@ class Life(RuleBasedStateMachine):
         self.fetch_agrees()
 
     def search_agrees(self, where: Filter, matching: set[int | str]) -> None:
-        hits = self.shard.search(Query(QUERIES, 4, where, columns=COLUMNS))
+        hits = self.shard.view.search(Query(QUERIES, 4, where, columns=COLUMNS))
         assert hits.seq == self.log.last.seq
         assert hits.rows is not None
         found, start = hits.ids.to_pylist(), 0
@@ -175,7 +175,7 @@ class Life(RuleBasedStateMachine):
 
     def fetch_agrees(self) -> None:
         asked = [self.id_of(number) for number in (5, 0, 99, 11, 5)]
-        fetched = self.shard.fetch(pa.array(asked), COLUMNS).to_pydict()
+        fetched = self.shard.view.fetch(pa.array(asked), COLUMNS).to_pydict()
         assert fetched["id"] == [one for one in asked if one in self.model.rows]
         assert list(zip(*(fetched[name] for name in COLUMNS), strict=True)) == [
             self.model.rows[one] for one in fetched["id"]
@@ -183,7 +183,7 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "shard"):
-            indexed = self.shard.search(Query(QUERIES, 20, level=Level.INDEXED)).ids.to_pylist()
+            indexed = self.shard.view.search(Query(QUERIES, 20, level=Level.INDEXED)).ids.to_pylist()
             assert set(indexed) <= set(self.model.rows)
             self.shard.close()
             self.log.close()
@@ -191,5 +191,5 @@ class Life(RuleBasedStateMachine):
 
 
 def test_a_shard_is_what_a_dictionary_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shard_module, "SEAL_BYTES", 8 * 3 * 4)
+    monkeypatch.setattr(contents, "SEAL_BYTES", 8 * 3 * 4)
     run_state_machine_as_test(Life, settings=settings(max_examples=EXAMPLES, stateful_step_count=20, deadline=None))

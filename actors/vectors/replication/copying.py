@@ -43,7 +43,7 @@ class Copies:
 
         def hold() -> tuple[Position, dict[str, Path]]:
             shard.flush()
-            files = shard.files()
+            files = shard.receipts.files()
             return shard.receipt, {str(path.relative_to(self._directory)): path for path in files}
 
         position, files = await self._background(hold)
@@ -67,7 +67,7 @@ class Copies:
     async def end(self, number: int) -> None:
         shard, _ = self._held.pop(number, (None, None))
         if shard is not None:
-            await self._background(shard.release)
+            await self._background(shard.receipts.release)
 
 
 async def fetch(peer: Peer, directory: Path, background: Background) -> tuple[Path, Position]:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from actors.vectors import contents
 from actors.vectors import shard as shard_module
 from actors.vectors.entry import Entry, Kind, Position
 from actors.vectors.query import Level, Query
@@ -42,7 +43,7 @@ def settle(shard: Shard) -> None:
 
 
 def ids_of(shard: Shard, query: Query) -> list[int]:
-    ids: list[int] = shard.search(query).ids.to_pylist()
+    ids: list[int] = shard.view.search(query).ids.to_pylist()
     return ids
 
 
@@ -53,21 +54,21 @@ def nearest(shard: Shard, k: int = 3, level: Level = Level.LOG) -> list[int]:
 def test_a_new_shard_is_empty_and_answers(tmp_path: Path) -> None:
     shard = Shard.open(tmp_path / "a" / "b", SPEC)
     assert (shard.applied, shard.receipt, shard.degraded) == (Position(0, 0), Position(0, 0), ())
-    hits = shard.search(Query(np.zeros((2, 3), np.float32), 5, columns=("year", "vector")))
+    hits = shard.view.search(Query(np.zeros((2, 3), np.float32), 5, columns=("year", "vector")))
     assert (hits.counts.tolist(), len(hits.ids), hits.seq) == ([0, 0], 0, 0)
     assert hits.rows is not None
     assert hits.rows.schema.names == ["year", "vector"]
-    assert shard.count(EVERYTHING) == 0
-    assert len(shard.scroll(EVERYTHING, None, 10, ())) == 0
-    assert len(shard.matching(EVERYTHING)) == 0
-    assert len(shard.fetch(pa.array([1]), ("year",))) == 0
+    assert shard.view.count(EVERYTHING) == 0
+    assert len(shard.view.scroll(EVERYTHING, None, 10, ())) == 0
+    assert len(shard.view.matching(EVERYTHING)) == 0
+    assert len(shard.view.fetch(pa.array([1]), ("year",))) == 0
     assert not shard.maintain()
-    assert shard.files() == []
+    assert shard.receipts.files() == []
 
 
 def test_hits_come_with_the_columns_that_were_asked_for(tmp_path: Path) -> None:
     shard = opened(tmp_path)
-    hits = shard.search(Query(np.array([[0, 0, 0], [20, 0, 0]], np.float32), 2, columns=("vector", "year")))
+    hits = shard.view.search(Query(np.array([[0, 0, 0], [20, 0, 0]], np.float32), 2, columns=("vector", "year")))
     assert hits.ids.to_pylist() == [1, 2, 20, 19]
     assert hits.scores.tolist() == [-1, -4, 0, -1]
     assert hits.rows is not None
@@ -77,7 +78,7 @@ def test_hits_come_with_the_columns_that_were_asked_for(tmp_path: Path) -> None:
 def test_the_last_of_an_id_in_a_batch_wins(tmp_path: Path) -> None:
     shard = Shard.open(tmp_path, SPEC)
     shard.apply([upsert(SPEC, 1, [*rows(1, 2, height=1), *rows(2, 3, height=5)])])
-    assert shard.fetch(pa.array([1, 2, 3]), ("vector",)).column("vector").to_pylist() == [
+    assert shard.view.fetch(pa.array([1, 2, 3]), ("vector",)).column("vector").to_pylist() == [
         [1, 0, 1],
         [2, 0, 5],
         [3, 0, 5],
@@ -117,7 +118,7 @@ def test_readers_of_sealed_rows_do_not_see_new_ones_but_deletions_hold(tmp_path:
 
 
 def test_many_rows_are_sealed_and_optimise_leaves_one_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shard_module, "SEAL_BYTES", 8 * 12)
+    monkeypatch.setattr(contents, "SEAL_BYTES", 8 * 12)
     shard = Shard.open(tmp_path, SPEC)
     for seq in range(1, 20):
         shard.apply([upsert(SPEC, seq, rows(5 * seq, 5 * seq + 4))])
@@ -145,7 +146,7 @@ def test_what_is_deleted_while_a_segment_is_built_stays_deleted(tmp_path: Path) 
     assert nearest(shard) == [2, 3, 4]
     reopened = Shard.open(tmp_path, SPEC)
     assert nearest(reopened) == [2, 3, 4]
-    assert reopened.count(EVERYTHING) == 19
+    assert reopened.view.count(EVERYTHING) == 19
 
 
 def test_what_is_written_while_one_segment_is_made_does_not_have_it_made_again(tmp_path: Path) -> None:
@@ -185,17 +186,17 @@ def test_files_stay_as_they_are_while_they_are_held(tmp_path: Path) -> None:
     shard = opened(tmp_path)
     shard.optimise()
     settle(shard)
-    held = shard.files()
+    held = shard.receipts.files()
     before = {path: path.read_bytes() for path in held}
-    assert shard.files() == held
-    shard.release()
+    assert shard.receipts.files() == held
+    shard.receipts.release()
     shard.apply([delete(SPEC, 2, [1])])
     shard.flush()
     shard.optimise()
     settle(shard)
     assert {path: path.read_bytes() for path in held} == before
     assert held[-1].name.startswith("manifest")
-    shard.release()
+    shard.receipts.release()
     shard.flush()
     assert not any(path.exists() for path in held)
 
@@ -276,14 +277,14 @@ def test_filtered_rows_are_counted_and_listed_across_segments(tmp_path: Path) ->
     settle(shard)
     shard.apply([upsert(SPEC, 2, rows(21, 25)), delete(SPEC, 3, [19, 22])])
     late = Range("year", low=2018)
-    assert shard.count(late) == 6
-    assert sorted(shard.matching(late).to_pylist()) == [18, 20, 21, 23, 24, 25]
-    page = shard.scroll(late, 18, 3, ("year",))
+    assert shard.view.count(late) == 6
+    assert sorted(shard.view.matching(late).to_pylist()) == [18, 20, 21, 23, 24, 25]
+    page = shard.view.scroll(late, 18, 3, ("year",))
     assert page.to_pydict() == {"id": [20, 21, 23], "year": [2020, 2021, 2023]}
 
 
 def test_no_reader_ever_sees_two_rows_of_an_id_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shard_module, "SEAL_BYTES", 12 * 12)
+    monkeypatch.setattr(contents, "SEAL_BYTES", 12 * 12)
     monkeypatch.setattr(rebuild_module, "_NICE", 0)  # on a busy machine it would hardly begin
     shard = opened(tmp_path, 8)
     over = threading.Event()
@@ -292,8 +293,8 @@ def test_no_reader_ever_sees_two_rows_of_an_id_or_none(tmp_path: Path, monkeypat
     def read() -> None:
         seen = 0.0
         while not over.wait(0.001):
-            hits = shard.search(Query(ORIGIN, 20, Range("year", high=2008), columns=("vector",)))
-            fetched = shard.fetch(pa.array(range(1, 9)), ("vector",))
+            hits = shard.view.search(Query(ORIGIN, 20, Range("year", high=2008), columns=("vector",)))
+            fetched = shard.view.fetch(pa.array(range(1, 9)), ("vector",))
             assert hits.rows is not None
             for ids, vectors in ((hits.ids, hits.rows), (fetched.column("id"), fetched)):
                 heights = {vector[2] for vector in vectors.column("vector").to_pylist()}

@@ -38,7 +38,7 @@ def write(shard: Shard, ids: list[int], texts: list[str]) -> None:
 
 def found(shard: Shard, text: str, **asked: object) -> list[int]:
     query = TextQuery(text, ("body", "title"), 10, **asked)  # type: ignore[arg-type]
-    ids: list[int] = shard.search_text(query).ids.to_pylist()
+    ids: list[int] = shard.view.search_text(query).ids.to_pylist()
     return ids
 
 
@@ -78,7 +78,7 @@ def test_who_does_not_wait_for_new_rows_sees_the_sealed_ones(shard: Shard) -> No
 
 
 def test_columns_come_with_the_hits(shard: Shard) -> None:
-    hits = shard.search_text(TextQuery("pear", ("body",), 1, columns=("body", "year")))
+    hits = shard.view.search_text(TextQuery("pear", ("body",), 1, columns=("body", "year")))
     assert hits.rows is not None
     assert hits.rows.to_pylist() == [{"body": "a pear", "year": 2003}]
     assert hits.counts.tolist() == [1]

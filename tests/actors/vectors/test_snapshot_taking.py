@@ -70,7 +70,8 @@ async def filled(plane: VectorPlane, name: str = "articles", **changes: Any) -> 
     await plane.create(name, made)
     await plane.shards.upsert(name, rows(made, *range(40)))
     await plane.shards.optimise(name)
-    await asyncio.gather(*(one.flush() for one in plane.replicas.values()))
+    machines = [one._core.machine for one in plane.replicas.values()]
+    await asyncio.gather(*(one.background(one.shard.flush) for one in machines))
     await plane.shards.delete(name, pa.array(range(10, 20)))
     await plane.shards.upsert(name, rows(made, *range(40, 60)))
     return made
@@ -111,7 +112,7 @@ def test_every_replica_begins_with_the_same_rows_and_keeps_them_when_it_starts_a
                 async with asyncio.timeout(SECONDS):
                     while replica._core.machine.applied.value < 2:
                         await asyncio.sleep(0.01)
-                total += replica._core.machine.shard.count(EVERYTHING)
+                total += replica._core.machine.shard.view.count(EVERYTHING)
         assert total == 51
 
     play(story)
@@ -134,7 +135,7 @@ def test_a_replica_that_comes_when_the_snapshot_is_gone_gets_the_rows_from_anoth
                 await asyncio.sleep(0.01)
         await plane.shards.upsert("again", rows(made, 1001), "all")
         async with asyncio.timeout(SECONDS):
-            while plane.replicas[actor]._core.machine.shard.count(EVERYTHING) != 52:
+            while plane.replicas[actor]._core.machine.shard.view.count(EVERYTHING) != 52:
                 await asyncio.sleep(0.01)
 
     play(story)

@@ -34,7 +34,7 @@ def test_segments_that_only_a_damaged_manifest_named_are_said_and_left_for_peopl
     (segment,) = (tmp_path / "segments").iterdir()
     next(tmp_path.glob("manifest-*")).write_text("{}")
     shard = Shard.open(tmp_path, SPEC)
-    assert shard.count(EVERYTHING) == 0
+    assert shard.view.count(EVERYTHING) == 0
     assert "cannot be read" in shard.degraded[0]
     assert f"{segment.name} is named by no manifest" in shard.degraded[1]
     shard.flush()
