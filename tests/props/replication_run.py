@@ -112,7 +112,9 @@ class Run:
         self.sent = 0
         self.acknowledged: dict[bytes, Acknowledgement] = {}
         self.last_epoch = 0
-        self.reads = 0
+        self.tokens: dict[bytes, int] = {}
+        """Of writes that a quorum acknowledged."""
+        self.reads = self.own_reads = 0
 
     def go(self) -> None:
         try:
@@ -129,7 +131,8 @@ class Run:
             self.boot(node)
         trouble = [self.loop.create_task(self._client()) for _ in range(4)]
         trouble += [
-            self.loop.create_task(one) for one in (self._reader(), self._arbiter(), self._killer(), self._walls())
+            self.loop.create_task(one)
+            for one in (self._reader(), self._own_reader(), self._arbiter(), self._killer(), self._walls())
         ]
         done, _ = await asyncio.wait(trouble, timeout=SECONDS, return_when=asyncio.FIRST_EXCEPTION)
         for task in trouble:
@@ -153,8 +156,8 @@ class Run:
             assert core is not None
             await core.machine.applied.reach(core.journal.committed)
         bodies = {entry.body for entry in self.nodes[self.leader].shard.entries}
-        for body, level in self.acknowledged.items():
-            assert level == "one" or body in bodies, f"{body!r} was acknowledged by {level}, and is lost"
+        for body in self.tokens:
+            assert body in bodies, f"{body!r} was acknowledged by {self.acknowledged[body]}, and is lost"
 
     # Processes
 
@@ -254,13 +257,15 @@ class Run:
 
     async def _write(self, name: str, body: bytes, level: Acknowledgement, seconds: float) -> bool:
         async def call(core: ReplicaCore) -> None:
-            leading, before = core.leading, self.last_epoch
-            await core.write(Write((Kind.UPSERT, body), len(body)), level, seconds)
+            leading = core.leading
+            seq = await core.write(Write((Kind.UPSERT, body), len(body)), level, seconds)
             assert leading is not None
             epoch = leading.state.epoch
-            assert epoch >= before, f"epoch {epoch} acknowledged what was sent after {before} had acknowledged"
-            self.last_epoch = max(epoch, self.last_epoch)
+            assert epoch >= self.last_epoch, f"epoch {epoch} acknowledged after {self.last_epoch} did"
+            self.last_epoch = epoch
             self.acknowledged[body] = level
+            if level != "one":
+                self.tokens[body] = seq
 
         try:
             await self.send("client", name, call, seconds + 1.0)
@@ -276,7 +281,7 @@ class Run:
                 continue
 
             async def call(core: ReplicaCore) -> None:
-                before = {body for body, level in self.acknowledged.items() if level != "one"}
+                before = set(self.tokens)
                 await admit(core, Level.QUORUM, 0, 1.0)
                 seen = {entry.body for entry in core.machine.shard.entries}  # type: ignore[attr-defined]
                 assert before <= seen, f"a fresh read does not see {before - seen}"
@@ -284,6 +289,22 @@ class Run:
 
             with contextlib.suppress(*REFUSALS):
                 await self.send("client", name, call)
+
+    async def _own_reader(self) -> None:
+        """Of any replica, with the token of a write."""
+        while True:
+            await asyncio.sleep(self.random.expovariate(5.0))
+
+            async def call(core: ReplicaCore) -> None:
+                body, token = self.random.choice(list(self.tokens.items()))
+                await admit(core, Level.LOG, token, 1.0)
+                entry = core.machine.shard.entries[token - 1]  # type: ignore[attr-defined]
+                assert entry.body == body, f"a read with the token of {body!r} sees {entry.body!r} in its place"
+                self.own_reads += 1
+
+            if self.tokens:
+                with contextlib.suppress(*REFUSALS):
+                    await self.send("client", self.random.choice(list(self.nodes)), call)
 
     # Trouble
 
