@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from random import Random
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from actors.vectors.query import Hits
 from actors.vectors.scatter import Shards
 from actors.vectors.wire import hits_bytes, read_query
 from control.specs.collection import CollectionSpec
-from tests.fakes.virtual_time import VirtualLoop
+from tests.fakes.virtual_time import in_virtual_time
 
 Answer = Callable[..., Any]
 IDS = pa.array(range(20), pa.int64())
@@ -48,8 +47,7 @@ def run(actors: Actors, ask: Callable[[Shards], Awaitable[Any]], table: Mapping[
     async def story() -> Any:
         return await ask(Shards(lambda: table, actors))
 
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(Random(0))) as runner:
-        return runner.run(story())
+    return in_virtual_time(story())
 
 
 def raising(error: Exception) -> Answer:

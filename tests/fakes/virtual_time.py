@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class _Jumps(selectors.SelectSelector):
@@ -53,3 +55,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
         self.call_at(end, run)
         return done
+
+
+def in_virtual_time(story: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(Random(0))) as runner:
+        return runner.run(story)

@@ -47,23 +47,26 @@ def complete(directory: Path, partial: Path, position: Position) -> None:
         for name in names:
             sync(Path(root) / name)
         sync(Path(root))
-    partial.rename(directory / f"{_COMPLETE}{position.epoch}-{position.seq}")
+    copy = directory / f"{_COMPLETE}{position.epoch}-{position.seq}"
+    shutil.rmtree(copy, ignore_errors=True)  # one that a full disk kept from its place
+    partial.rename(copy)
     sync(directory)
 
 
-def put_in_place(directory: Path, log: Log, mark: Mark) -> bool:
-    """Whether there was a complete copy, which is now the shard; the log goes on behind it."""
+def put_in_place(directory: Path, log: Log, mark: Mark) -> None:
+    """A complete copy, where there is one, becomes the shard; the log goes on behind it."""
     for name in (INCOMING, RESTORED):
         shutil.rmtree(directory / name, ignore_errors=True)
-    found = False
-    for copy in directory.glob(f"{_COMPLETE}*"):
-        term, seq = map(int, copy.name.removeprefix(_COMPLETE).split("-"))
-        begin_behind(log, mark, Position(term, seq))
+    for position, copy in sorted((_position(copy), copy) for copy in directory.glob(f"{_COMPLETE}*")):
+        begin_behind(log, mark, position)
         shutil.rmtree(directory / SHARD, ignore_errors=True)
         copy.rename(directory / SHARD)
         sync(directory)
-        found = True
-    return found
+
+
+def _position(copy: Path) -> Position:
+    term, seq = map(int, copy.name.removeprefix(_COMPLETE).split("-"))
+    return Position(term, seq)
 
 
 def begin_behind(log: Log, mark: Mark, position: Position) -> None:

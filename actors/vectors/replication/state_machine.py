@@ -41,7 +41,7 @@ class StateMachine:
         self.turn = asyncio.Lock()
         """Of what changes the shard: applying, and putting another in its place."""
         self._journal = journal
-        self._committed = Watermark(journal.committed)
+        self._news = asyncio.Event()
         self._told, self._alone_from = False, math.inf
         self._applier, self._maintainer = ThreadPoolExecutor(1, "apply"), ThreadPoolExecutor(1, "maintain")
 
@@ -68,13 +68,15 @@ class StateMachine:
         """The log is final up to `seq`."""
         if seq > self._journal.committed:
             self._journal.commit(seq)
-            self._committed.rise(self._journal.committed)
+            self._news.set()
 
     async def run(self, told: Callable[[int], None]) -> None:
         """Applies what becomes final, and says how far it got, until it is cancelled."""
         self._alone_from = asyncio.get_running_loop().time() + ALONE_SECONDS
         while True:
-            await self._committed.reach(self.applied.value + 1)
+            while self.applied.value >= self._journal.committed:
+                self._news.clear()
+                await self._news.wait()
             if self.restoring:
                 await asyncio.sleep(IDLE_SECONDS)
                 continue
@@ -111,7 +113,7 @@ class StateMachine:
         self.gap, self.restoring = (), False
         self.floor = max(self.floor, self.applied.value)
         self.applied.fall(shard.applied.seq)
-        self._committed.rise(self._journal.committed)
+        self._news.set()
 
     async def background(self, job: Callable[[], Result]) -> Result:
         """In the thread that maintains the shard."""

@@ -108,18 +108,21 @@ class Upkeep:
     async def _copy(self, source: str) -> None:
         try:
             partial, position = await fetch(self._peers(source), self._directory, self._machine.background)
+            async with self._order, self._machine.turn, self.turn:
+                least = self._journal.first - 1
+                if position.seq < least or (self._state().leads and position.seq > self._journal.last.seq):
+                    return  # it does not reach this log; another one may
+                await self._install(partial, position)
         except (ConnectionError, Degraded, Mismatch, OSError) as error:
-            _LOG.warning("%s could not fetch a copy of %s: %s", self._me, source, error)
-            return
-        async with self._order, self._machine.turn, self.turn:
-            least = self._journal.first - 1
-            if position.seq < least or (self._state().leads and position.seq > self._journal.last.seq):
-                return  # it does not reach this log; another one may
-            await self._install(partial, position)
+            _LOG.warning("%s could not take a copy of %s: %s", self._me, source, error)
 
     async def _install(self, partial: Path, position: Position) -> None:
         """In the place of the shard that it has. The caller has all turns."""
         machine, directory = self._machine, self._directory
         await machine.background(lambda: install.complete(directory, partial, position))
-        await self._journal.change(lambda log, mark: install.put_in_place(directory, log, mark))
-        machine.replace(await machine.background(lambda: Shard.open(directory / install.SHARD, machine.spec)))
+        try:
+            await self._journal.change(lambda log, mark: install.put_in_place(directory, log, mark))
+            machine.replace(await machine.background(lambda: Shard.open(directory / install.SHARD, machine.spec)))
+        except OSError:
+            self._journal.failed.set()  # half of it may be in place: a new process puts it there whole
+            raise

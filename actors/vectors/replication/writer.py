@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from actors.vectors.entry import Entry, Kind
-from actors.vectors.replication.errors import Refused
+from actors.vectors.replication.errors import Refused, Unknown
 
 MOST_WAITING_BYTES = 64 << 20
 APPEND_BYTES = 8 << 20
@@ -80,6 +80,9 @@ class Writer:
                 continue
             try:
                 await self._write(batch)
+            except asyncio.CancelledError:
+                self._fail(batch, Unknown("another leader may have taken over while this was written"))
+                raise
             except Exception as error:
                 self._fail(batch, error)
 
@@ -116,31 +119,32 @@ class Writer:
         return batch
 
     async def _write(self, batch: list[Write]) -> None:
+        """Takes those out of the batch that come to nothing."""
         settled = await self._settle() if callable(batch[0].item) else 0
-        items, writes = [], []
-        for write in batch:
+        items = []
+        for write in list(batch):
             item = await write.item() if callable(write.item) else write.item
             if item is None:
+                batch.remove(write)
                 self._ease(write.size)
                 _answer(write, settled)
             else:
                 items.append(item)
-                writes.append(write)
         if not items:
             return
         try:
             entries = await self._append(items)
         except OSError as error:
             raise Refused(f"the log cannot be written: {error.strerror or error}") from error
-        for write, entry in zip(writes, entries, strict=True):
+        for write, entry in zip(batch, entries, strict=True):
             self._unapplied.append((entry.seq, write.size))
             _answer(write, entry.seq)
 
     def _fail(self, batch: Sequence[Write], error: Exception) -> None:
         for write in batch:
-            if not write.seq.done():
+            self._ease(write.size)
+            if not write.seq.done():  # else nobody waits for it any more
                 write.seq.set_exception(error)
-                self._ease(write.size)
 
     def _ease(self, size: int) -> None:
         self._waiting -= size

@@ -3,13 +3,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from random import Random
 
 import pyarrow as pa
 
 from tests.fakes.vector_plane import VectorPlane
 from tests.fakes.vector_rows import batch_of, spec_of
-from tests.fakes.virtual_time import VirtualLoop
+from tests.fakes.virtual_time import in_virtual_time
 
 SPEC = spec_of()
 IDS = pa.array([1, 2, 3], pa.int64())
@@ -25,8 +24,7 @@ def with_rows(home: Path, story: Callable[[VectorPlane, int], Awaitable[None]]) 
         await story(plane, (await plane.shards.upsert("c", rows)).tokens[0])
         await plane.close()
 
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(Random(0))) as runner:
-        runner.run(begin())
+    in_virtual_time(begin())
 
 
 def test_changes_of_different_fields_of_different_rows_are_one_entry_of_the_log(tmp_path: Path) -> None:

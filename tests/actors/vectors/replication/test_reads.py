@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +17,7 @@ from actors.vectors.replication.state_machine import ALONE_SECONDS
 from control.specs.vector_filter import EVERYTHING
 from tests.fakes.vector_plane import VectorPlane
 from tests.fakes.vector_rows import batch_of, spec_of
-from tests.fakes.virtual_time import VirtualLoop
+from tests.fakes.virtual_time import in_virtual_time
 
 SPEC = spec_of("flat").model_copy(update={"replicas": 3})
 FIRST, _, LAST = (f"vectors:c:12345678:0:{number}" for number in range(3))
@@ -58,8 +57,7 @@ def told(home: Path, story: Callable[[Plane], Awaitable[None]]) -> None:
         await story(plane)
         await plane.close()
 
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(Random(0))) as runner:
-        runner.run(begin())
+    in_virtual_time(begin())
 
 
 def test_a_replica_that_comes_back_shows_no_old_rows(tmp_path: Path) -> None:
