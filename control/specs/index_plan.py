@@ -29,7 +29,8 @@ class IndexPlan:
 @dataclass(frozen=True)
 class IndexBytes:
     """`host` is what searches touch, and what should stay in memory; `file` are raw vectors that are read beside it;
-    `device` is of a GPU. `peak` is what a build takes of the host's memory, without the rows that it is given.
+    `device` is of a GPU, of hnsw and ivf_pq only while it builds. `peak` is what a build takes of the host's memory,
+    without the rows that it is given.
     """
 
     host: int
@@ -45,11 +46,10 @@ def bytes_of(plan: IndexPlan, rows: int, dimension: int, *, gpu: bool = False) -
         return IndexBytes(raw, 0, raw if gpu else 0, raw)
     if plan.kind == "hnsw":
         host = raw + _links(rows, plan.m)
-        return IndexBytes(host, 0, 0, host)
+        return IndexBytes(host, 0, raw + _cagra(rows, 2 * plan.m) if gpu else 0, host)
     if plan.kind == "cagra":
-        # CAGRA builds a graph of twice the degree and prunes it (arXiv 2308.15136); the twin has its lowest level.
-        host = raw + rows * plan.graph_degree * _LINK
-        return IndexBytes(host, 0, raw + 3 * rows * plan.graph_degree * _LINK, host)
+        host = raw + _links(rows, plan.graph_degree // 2)
+        return IndexBytes(host, 0, raw + _cagra(rows, plan.graph_degree), host)
     coarse = plan.nlist * dimension * _FLOAT
     if plan.kind == "ivf_flat":
         lists = rows * (dimension * _FLOAT + _ID)
@@ -58,10 +58,15 @@ def bytes_of(plan: IndexPlan, rows: int, dimension: int, *, gpu: bool = False) -
     codes = rows * (-(-plan.subvectors * plan.bits // 8) + _ID)
     books = (1 << plan.bits) * dimension * _FLOAT
     host = codes + coarse + books + rows * _LIST_NUMBER
-    return IndexBytes(host, raw, 0, host + int((_SLACK - 1) * codes) + raw)
+    return IndexBytes(host, raw, coarse if gpu else 0, host + int((_SLACK - 1) * codes) + raw)
 
 
 def _links(rows: int, m: int) -> int:
     """An HNSW graph: 2 m links of each node on the lowest level, m on each above, where one of m nodes is."""
     above = m * _LINK / (m - 1)
     return int(rows * (2 * m * _LINK + _OFFSET + _LEVEL + above))
+
+
+def _cagra(rows: int, degree: int) -> int:
+    """On the device: it builds a graph of twice the degree, and prunes that into another one (arXiv 2308.15136)."""
+    return 3 * rows * degree * _LINK

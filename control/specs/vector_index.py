@@ -34,6 +34,10 @@ class IndexSpec(Spec):
     on the lowest), `ef_construction` and `ef_search` candidates. IVF: `nlist` lists, of which `nprobe` are scanned.
     PQ: a vector is `subvectors` codes of `bits`, and `rerank` times k of the nearest are measured again on the raw
     vectors. CAGRA (a GPU with cuVS): `graph_degree` links a node.
+
+    With `device` gpu each replica has a GPU. It builds what it can of any index (with cuVS the graph of HNSW, without
+    `ef_construction`; of IVF and PQ the lists), and searches flat, ivf_flat and cagra; hnsw and ivf_pq are searched on
+    the CPU.
     """
 
     kind: IndexKind = "auto"
@@ -59,13 +63,6 @@ class IndexSpec(Spec):
             raise refuse(found, one_of(sorted(allowed), "no parameters"), at=(name,), also=("kind",))
         if self.kind == "cagra" and self.device == "cpu":
             raise refuse("cagra on device cpu", "device gpu: CAGRA is built and searched on a GPU", at=("device",))
-        if self.kind == "hnsw" and self.device == "gpu":
-            found = "hnsw on device gpu"
-            raise refuse(found, "device cpu, or kind cagra: no GPU index walks an HNSW graph", at=("device",))
-        if self.kind == "ivf_pq" and self.device == "gpu":
-            raise refuse(
-                "ivf_pq on device gpu", "device cpu, or kind ivf_flat: codes are scanned on a CPU", at=("device",)
-            )
         if self.nlist is not None and self.nprobe is not None and self.nprobe > self.nlist:
             found = f"nprobe {self.nprobe} of {self.nlist} lists"
             raise refuse(found, f"1 to {self.nlist}", at=("nprobe",), also=("nlist",))

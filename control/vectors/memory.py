@@ -1,4 +1,4 @@
-"""How much memory a replica takes. Pure.
+"""How much memory a replica takes, of its host and of its GPU. Pure.
 
 The index that will be built is asked for what it takes; ids are 12 bytes a row (`segments/ids.py`), and indexes of
 metadata are taken for 16 bytes a row and indexed field.
@@ -12,6 +12,8 @@ from control.specs.index_plan import IndexBytes, bytes_of
 
 PROCESS_BYTES = 256 << 20
 """What an empty replica takes: Python, Arrow, FAISS."""
+DEVICE_BYTES = 1 << 30
+"""What a replica takes of its GPU beside its index: CUDA's context and libraries, and the scratch of all its indexes."""
 FIRST_ROWS = 100_000
 """So many rows in all a new collection is taken to have until its replicas say what they hold."""
 GROWTH = 1.25
@@ -22,10 +24,18 @@ _ID_BYTES, _FIELD_BYTES = 12, 16
 def bytes_for(spec: CollectionSpec, rows: int) -> int:
     """Of one replica with so many rows of its own."""
     indexed = sum(one.index for one in spec.fields)
-    return PROCESS_BYTES + index_bytes(spec, rows).host + rows * (_ID_BYTES + _FIELD_BYTES * indexed)
+    return PROCESS_BYTES + _index_bytes(spec, rows).host + rows * (_ID_BYTES + _FIELD_BYTES * indexed)
 
 
-def index_bytes(spec: CollectionSpec, rows: int) -> IndexBytes:
+def device_bytes_for(spec: CollectionSpec, rows: int) -> int:
+    """Of the GPU of one replica with so many rows, in one segment: twice what is searched there, since it comes before
+    those go that it is made of.
+    """
+    copies = 1 if spec.index.kind in ("hnsw", "ivf_pq") else 2
+    return DEVICE_BYTES + copies * _index_bytes(spec, rows).device
+
+
+def _index_bytes(spec: CollectionSpec, rows: int) -> IndexBytes:
     """As if FAISS had cuVS: with it an index takes more."""
     plan = choose(rows, spec, cuvs=True)
     return bytes_of(plan, rows, spec.dimension, gpu=spec.index.device == "gpu")

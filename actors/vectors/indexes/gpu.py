@@ -1,21 +1,25 @@
 """Indexes on the process's first GPU: a copy of one on the CPU, which stays its twin.
 
 The twin is what is calibrated, saved, filtered and asked for more than a GPU can do. A GPU index is not safe under
-concurrent calls, even reads, so each has its own resources and lock; it ignores selectors, so it never gets one.
+concurrent calls, even reads, so each has a lock; it ignores selectors, so it never gets one.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import faiss
+import numpy as np
 
 from actors.vectors.found import Found
+from actors.vectors.indexes import cagra, device
 from actors.vectors.indexes.flat import Flat
+from actors.vectors.indexes.hnsw import Hnsw
 from actors.vectors.indexes.ivf import Ivf, probes
 from actors.vectors.indexes.storage import nearest
 from actors.vectors.query import Tuning
@@ -26,28 +30,24 @@ from control.specs.vector_index import IndexKind
 MOST = 2_048
 """Neighbours, and lists, that FAISS's kernels select at once."""
 _SPEED = 100
-"""Distances that a GPU measures while a core measures one: about the ratio of their memory bandwidths."""
-
-
-def present() -> bool:
-    """Whether this build of FAISS knows GPUs and the process sees one."""
-    return hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0
+"""Distances of a scan that a GPU measures while a core measures one: about the ratio of their memory bandwidths. A walk
+waits for one row after the other on both.
+"""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class OnGpu:
-    """`resources` must outlive `index`."""
+    """Of a twin that is flat, ivf_flat or cagra."""
 
-    twin: Flat | Ivf
+    twin: Flat | Hnsw | Ivf
     index: faiss.Index
-    resources: Any
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def of(cls, twin: Flat | Ivf) -> Self:
-        """RuntimeError where the GPU has not enough memory."""
-        resources = faiss.StandardGpuResources()
-        return cls(twin, faiss.index_cpu_to_gpu(resources, 0, twin.index), resources)
+    def of(cls, twin: Flat | Hnsw | Ivf) -> Self:
+        """RuntimeError or MemoryError where the GPU has not enough memory."""
+        return cls(twin, device.copied(twin.graph if isinstance(twin, Hnsw) else twin.index))
 
     @property
     def kind(self) -> IndexKind:
@@ -58,11 +58,29 @@ class OnGpu:
         return self.twin.vectors
 
     def search(self, queries: Floats, k: int, tuning: Tuning) -> Found:
-        if max(k, tuning.nprobe or 0) > MOST:
-            return self.twin.search(queries, k, tuning)
-        parameters = probes(tuning.nprobe) if tuning.nprobe else None
+        if self._takes(k, tuning):
+            try:
+                return self._found(queries, k, self._parameters(k, tuning))
+            except (RuntimeError, MemoryError) as error:  # another process may have the memory that the batch takes
+                _LOG.warning("%d searches go to the CPU: %s", len(queries), error)
+        return self.twin.search(queries, k, tuning)
+
+    def _takes(self, k: int, tuning: Tuning) -> bool:
+        if isinstance(self.twin, Hnsw):
+            return cagra.width(k, tuning) <= cagra.WIDEST
+        return max(k, (tuning.nprobe or 1) if isinstance(self.twin, Ivf) else 1) <= MOST
+
+    def _parameters(self, k: int, tuning: Tuning) -> faiss.SearchParameters | None:
+        if isinstance(self.twin, Hnsw):
+            return cagra.walking(cagra.width(k, tuning))
+        return probes(tuning.nprobe or 1) if isinstance(self.twin, Ivf) else None
+
+    def _found(self, queries: Floats, k: int, parameters: faiss.SearchParameters | None) -> Found:
         with self.lock:
-            return nearest(self.index, queries, k, self.twin.spec.metric, parameters)
+            found = nearest(self.index, queries, k, self.twin.spec.metric, parameters)
+        missing = found.rows >= len(self.vectors)  # CAGRA's number of what it did not find is 2^32 - 1
+        found.rows[missing], found.scores[missing] = -1, -np.inf
+        return found
 
     def tuned(self, tuning: Tuning, k: int, wide: int = 0, share: float = 1.0) -> Tuning:
         return self.twin.tuned(tuning, k, wide, share)
@@ -71,7 +89,8 @@ class OnGpu:
         return dataclasses.replace(self, twin=self.twin.retuned(spec))
 
     def cost(self, tuning: Tuning, k: int) -> float:
-        return self.twin.cost(tuning, k) / _SPEED
+        cost = self.twin.cost(tuning, k)
+        return cost if isinstance(self.twin, Hnsw) else cost / _SPEED
 
     def save(self, directory: Path) -> None:
         self.twin.save(directory)

@@ -20,7 +20,7 @@ import numpy as np
 from actors.vectors.found import Found
 from actors.vectors.indexes.calibration import Sample, curve_of, draw
 from actors.vectors.indexes.index import IndexDamaged
-from actors.vectors.indexes.lists import fill, numbers_in, probing, quantizer_of
+from actors.vectors.indexes.lists import fill, numbers_in, on_device, probing, quantizer_of
 from actors.vectors.indexes.receipt import Receipt
 from actors.vectors.indexes.storage import METRICS, map_vectors, nearest, save_vectors, scores_of, whole
 from actors.vectors.indexes.tuning import MEASURED, Curve
@@ -48,13 +48,20 @@ class Ivf:
 
     @classmethod
     def build(
-        cls, blocks: Sequence[Floats], spec: CollectionSpec, plan: IndexPlan, between: Callable[[int], None]
+        cls,
+        blocks: Sequence[Floats],
+        spec: CollectionSpec,
+        plan: IndexPlan,
+        between: Callable[[int], None],
+        *,
+        gpu: bool,
     ) -> Self:
+        """With `gpu` rows find their lists on it: RuntimeError or MemoryError where it has not enough memory."""
         vectors = whole(blocks)
-        quantizer = quantizer_of(vectors, plan.nlist, spec.metric, lambda: between(0))
+        quantizer = quantizer_of(vectors, plan.nlist, spec.metric, lambda: between(0), gpu=gpu)
         sample = draw(vectors, spec.metric, lambda: between(0))
         index = _empty(plan, quantizer, spec)
-        fill(index, vectors, between)
+        fill(index, on_device(quantizer, gpu=gpu), vectors, between)
         nprobe = probing(quantizer, numbers_in(index), sample)
         flat = cls("ivf_flat", index, vectors, spec, nprobe, None)
         if plan.kind == "ivf_flat":
@@ -63,7 +70,7 @@ class Ivf:
         if not rerank.reaches(_both(spec.index.target_recall)):
             # Codes of what is left after the centroid tell rows of a tight cluster apart, and take longer to scan.
             index = _empty(plan, quantizer, spec, residual=True)
-            fill(index, vectors, between)
+            fill(index, quantizer, vectors, between)
             rerank = _reranking(index, sample, spec, nprobe)
         return dataclasses.replace(flat, kind="ivf_pq", index=index, rerank=rerank)
 

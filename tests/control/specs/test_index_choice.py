@@ -63,8 +63,3 @@ def test_subvectors_divide_the_dimension(dimension: int, wanted: float, found: i
 def test_subvectors_that_do_not_divide_the_dimension_are_refused_with_the_nearest_that_do() -> None:
     with pytest.raises(ValidationError, match="7 subvectors; expected a divisor of dimension 128, such as 8"):
         spec_of("ivf_pq", subvectors=7)
-
-
-def test_codes_are_not_scanned_on_a_gpu() -> None:
-    with pytest.raises(ValidationError, match="device cpu, or kind ivf_flat"):
-        spec_of("ivf_pq", device="gpu")

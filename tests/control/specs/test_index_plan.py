@@ -46,6 +46,19 @@ def test_product_codes_are_as_large_as_faiss_makes_them(vectors: np.ndarray) -> 
     assert size.host == pytest.approx(written(index) + 4 * ROWS, rel=0.05), "lists are filled up to 32 codes"
 
 
+def test_a_gpu_holds_what_it_searches_and_for_a_while_what_it_builds() -> None:
+    raw, links = ROWS * DIMENSION * 4, ROWS * 64 * 4
+
+    def device(plan: IndexPlan) -> int:
+        return bytes_of(plan, ROWS, DIMENSION, gpu=True).device
+
+    assert device(IndexPlan("flat")) == raw
+    assert device(IndexPlan("cagra", graph_degree=64)) == raw + 3 * links, "one graph of twice the links, and its own"
+    assert device(IndexPlan("hnsw", m=32)) == device(IndexPlan("cagra", graph_degree=64))
+    assert device(IndexPlan("ivf_pq", nlist=50, subvectors=12, bits=4)) == 50 * DIMENSION * 4
+    assert bytes_of(IndexPlan("hnsw", m=32), ROWS, DIMENSION).device == 0
+
+
 def test_the_issue_s_budget_for_a_million_vectors_holds() -> None:
     raw = 1_000_000 * 128 * 4
     size = bytes_of(IndexPlan("hnsw", m=16), 1_000_000, 128)

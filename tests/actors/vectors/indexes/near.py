@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import faiss
 import numpy as np
 
 from actors.vectors.found import Found
+from actors.vectors.indexes.build import build_index, load_index
+from actors.vectors.indexes.index import Index
 from actors.vectors.rows import Floats
-from control.specs.collection import Metric
+from control.specs.collection import CollectionSpec, Metric
+
+
+def opened(vectors: Floats, spec: CollectionSpec, directory: Path) -> Index:
+    """The index as it is searched: built of two blocks, saved, and put where it belongs."""
+    build_index([vectors[:1000], vectors[1000:]], spec).save(directory)
+    return load_index(directory, spec)
 
 
 def points(name: str, rows: int, queries: int = 200) -> tuple[Floats, Floats]:

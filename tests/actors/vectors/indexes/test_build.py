@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from actors.vectors.indexes.build import build_index, load_index
+from actors.vectors.indexes.gpu import OnGpu
 from actors.vectors.indexes.index import IndexDamaged
 from actors.vectors.query import Tuning
-from control.specs.collection import CollectionSpec
-from tests.actors.vectors.indexes.near import points, recall, truth
+from control.specs.collection import CollectionSpec, Metric
+from control.specs.vector_index import Device, IndexSpec
+from tests.actors.vectors.indexes.near import opened, points, recall, truth
 
 
 class Stopped(Exception):
@@ -73,9 +75,12 @@ def test_an_index_of_another_collection_is_not_opened(tmp_path: Path) -> None:
         load_index(tmp_path, CollectionSpec(dimension=64, metric="l2"))
 
 
-def test_a_flat_index_is_searched_in_its_file(tmp_path: Path) -> None:
-    vectors, queries = points("uniform", 500)
-    spec = CollectionSpec(dimension=32, metric="l2")
-    build_index([vectors[:200], vectors[200:]], spec).save(tmp_path)
-    found = load_index(tmp_path, spec).search(queries, 10, Tuning())
-    assert recall(found, truth(vectors, queries, 10, "l2")) == 1.0
+@pytest.mark.parametrize("metric", ["l2", "ip"])
+def test_a_flat_index_is_searched_in_its_file(tmp_path: Path, device: Device, metric: Metric) -> None:
+    vectors, queries = points("uniform", 3_000)
+    spec = CollectionSpec(dimension=32, metric=metric, index=IndexSpec(kind="flat", device=device))
+    index = opened(vectors, spec, tmp_path)
+    assert isinstance(index, OnGpu) == (device == "gpu")
+    for k in (1, 10, 2_500):
+        found = index.search(queries, k, index.tuned(Tuning(nprobe=3_000), k))
+        assert recall(found, truth(vectors, queries, k, metric)) == 1.0, k

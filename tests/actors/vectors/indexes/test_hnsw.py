@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from actors.vectors.indexes.build import build_index, load_index
+from actors.vectors.indexes.hnsw import Hnsw
 from actors.vectors.indexes.index import IndexDamaged
 from actors.vectors.query import Tuning
 from control.specs.collection import CollectionSpec, Metric
-from control.specs.vector_index import IndexSpec
-from tests.actors.vectors.indexes.near import points, recall, truth
+from control.specs.vector_index import Device, IndexSpec
+from tests.actors.vectors.indexes.near import opened, points, recall, truth
 
 HNSW = IndexSpec(kind="hnsw")
 SETS: list[tuple[str, Metric]] = [
@@ -25,9 +26,13 @@ SETS: list[tuple[str, Metric]] = [
 
 
 @pytest.mark.parametrize(("name", "metric"), SETS)
-def test_the_target_recall_holds_for_queries_that_the_index_has_not_seen(name: str, metric: Metric) -> None:
+def test_the_target_recall_holds_for_queries_that_the_index_has_not_seen(
+    name: str, metric: Metric, device: Device, tmp_path: Path
+) -> None:
     vectors, queries = points(name, 3_000)
-    index = build_index([vectors], CollectionSpec(dimension=vectors.shape[1], metric=metric, index=HNSW))
+    hnsw = IndexSpec(kind="hnsw", device=device)
+    index = opened(vectors, CollectionSpec(dimension=vectors.shape[1], metric=metric, index=hnsw), tmp_path)
+    assert isinstance(index, Hnsw), "no GPU walks it, whatever built it"
     assert index.kind == "hnsw"
     for k in (1, 10, 40):
         found = index.search(queries, k, index.tuned(Tuning(), k))
@@ -50,9 +55,9 @@ def test_a_higher_target_searches_wider_without_another_build() -> None:
     assert fixed.tuned(Tuning(), 100).ef_search == 100, "fewer candidates than k could not fill the answer"
 
 
-def test_what_was_saved_finds_the_same(tmp_path: Path) -> None:
+def test_what_was_saved_finds_the_same(tmp_path: Path, device: Device) -> None:
     vectors, queries = points("clusters", 3_000)
-    spec = CollectionSpec(dimension=48, metric="l2", index=HNSW)
+    spec = CollectionSpec(dimension=48, metric="l2", index=IndexSpec(kind="hnsw", device=device))
     built = build_index([vectors[:1000], vectors[1000:]], spec, threads=1)
     built.save(tmp_path)
     loaded = load_index(tmp_path, spec)
