@@ -52,7 +52,9 @@ class _Parser:
         if not isinstance(body, dict):
             raise FilterError(path, show(body), "a mapping of fields and operators")
         self._count(path, depth)
-        parts = tuple(self._entry(str(key), value, _join(path, str(key)), depth + 1) for key, value in body.items())
+        parts = tuple(
+            self._entry(str(key), value, _join(path, str(key)[:64]), depth + 1) for key, value in body.items()
+        )
         return parts[0] if len(parts) == 1 else And(parts)
 
     def _count(self, path: str, depth: int) -> None:
@@ -77,7 +79,7 @@ class _Parser:
             return self._of_field(field, value, path, depth)
         names = [*(one.name for one in self._spec.fields), *_LOGICAL]
         found = f"no operator {show(key)} without a field" if key.startswith("$") else f"no field {show(key)}"
-        raise FilterError(path, found, one_of(names), nearest(key, names))
+        raise FilterError(path, found, one_of(names), nearest(key[:64], names))
 
     def _several(self, value: object, path: str, depth: int) -> tuple[Filter, ...]:
         if not isinstance(value, list) or not value:
@@ -90,7 +92,7 @@ class _Parser:
         for operator in map(str, written):
             if operator not in allowed:
                 found = f"{show(operator)} on {'many values of' if field.many else 'a field of'} type {field.type}"
-                raise FilterError(path, found, one_of(allowed), nearest(operator, allowed))
+                raise FilterError(path, found, one_of(allowed), nearest(operator[:64], allowed))
         bounds = {operator: value for operator, value in written.items() if operator in _LOW + _HIGH}
         others = [one for one in written.items() if one[0] not in bounds]
         parts = [self._condition(field, operator, value, _join(path, operator), depth) for operator, value in others]
@@ -176,7 +178,8 @@ def _box(field: MetadataField, written: object, path: str) -> GeoBox:
         raise FilterError(path, show(written), expected)
     for name in written:
         if name not in _CORNERS:
-            raise FilterError(_join(path, str(name)), f"no edge {show(name)}", expected, nearest(str(name), _CORNERS))
+            name = str(name)[:64]
+            raise FilterError(_join(path, name), f"no edge {show(name)}", expected, nearest(name, _CORNERS))
     corners = {}
     for name, most in _CORNERS.items():
         if name not in written:

@@ -17,6 +17,8 @@ EXPECTED: dict[FieldType, str] = {
     "datetime": "an instant such as 2026-11-28T09:30:00Z, or seconds since 1970",
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The years 1 to 9999 in microseconds of UTC since 1970: what datetimes of Python hold."""
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 
 
@@ -44,9 +46,12 @@ def _microseconds(written: object) -> int | None:
     """None for what is no instant of the years 1 to 9999."""
     try:
         if isinstance(written, str) and _RFC_3339.fullmatch(written.upper()):
-            return (datetime.fromisoformat(written.upper()) - _EPOCH) // timedelta(microseconds=1)
-        if isinstance(written, int | float):
-            return (_EPOCH + timedelta(seconds=written) - _EPOCH) // timedelta(microseconds=1)
+            found = datetime.fromisoformat(written.upper()) - _EPOCH
+        elif isinstance(written, int | float):
+            found = timedelta(seconds=written)
+        else:
+            return None
     except (ValueError, OverflowError):
         return None
-    return None
+    microseconds = found // timedelta(microseconds=1)
+    return microseconds if EARLIEST <= microseconds <= LATEST else None

@@ -70,13 +70,17 @@ def show(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return repr(value if len(value) <= 60 else value[:57] + "...")
+            return repr(_short(value))
         case dict():
             return "a mapping"
         case list() | tuple():
             return "a list"
         case _:
-            return str(value)
+            return _short(str(value))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def one_of(names: Iterable[str], otherwise: str = "nothing") -> str:

@@ -34,8 +34,8 @@ def columns_of(include: Collection[Include], spec: CollectionSpec) -> tuple[str,
 
 
 def nearness(threshold: float, metric: Metric) -> float:
-    """The score of shards at the threshold that a client gives."""
-    return -(threshold**2) * (1 + _ULPS) if metric == "l2" else threshold
+    """The score of shards at the threshold that a client gives; the greatest are beyond any float's square."""
+    return -threshold * threshold * (1 + _ULPS) if metric == "l2" else threshold
 
 
 def rows_of(batch: pa.RecordBatch, include: Collection[Include]) -> list[Row]:

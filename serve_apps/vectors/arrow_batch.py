@@ -5,6 +5,7 @@ What a client sends is checked before anything reads it: offsets that lead out o
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,10 @@ import pyarrow.compute as pc
 
 from actors.vectors.rows import ID, VECTOR, Floats, row_schema, vector_column
 from control.specs.collection import CollectionSpec, MetadataField
+from control.specs.metadata_value import EARLIEST, EXPECTED, LATEST
 from control.specs.problem import nearest, one_of, show
 from serve_apps.gateway.errors import ApiError
+from serve_apps.vectors.arrow_size import unpacked
 from serve_apps.vectors.batch import Batch, checked, unique
 from serve_apps.vectors.limits import MOST_ROWS
 from serve_apps.vectors.refusals import invalid
@@ -22,6 +25,15 @@ from serve_apps.vectors.refusals import invalid
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
 MOST_BYTES = 1 << 28
 """Of the rows in memory, which a stream may compress."""
+_TAKEN: dict[int, tuple[Callable[[pa.DataType], bool], ...]] = {
+    pa.string().id: (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_integer),
+    pa.int64().id: (pa.types.is_integer, pa.types.is_floating),
+    pa.float64().id: (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
+    pa.bool_().id: (pa.types.is_boolean,),
+    pa.timestamp("us").id: (pa.types.is_timestamp, pa.types.is_date, pa.types.is_string, pa.types.is_large_string),
+    pa.struct([]).id: (pa.types.is_struct,),
+}
+"""By the type of a collection's column, the types that a stream's may have."""
 _DEGREES = {"lat": 90.0, "lon": 180.0}
 
 
@@ -57,7 +69,9 @@ def read_arrow(body: bytes, spec: CollectionSpec) -> Columns:
         raise invalid(f"{ID}[{_first(columns[0].is_null())}]", "nothing", "an id")
     rows = pa.record_batch(columns, schema=kept)
     for one in spec.fields:
-        _check(rows.column(one.name), one)
+        for bad, part, found, expected in _wrong(rows.column(one.name), one):
+            if bad.true_count:
+                raise invalid(f"{one.name}[{_first(bad)}]{part}", found, expected)
     return Columns(rows, vectors_in(batch.column(VECTOR), spec) if VECTOR in names else None)
 
 
@@ -89,48 +103,87 @@ def vectors_in(column: pa.Array, spec: CollectionSpec) -> Floats:
 
 def _table(body: bytes) -> pa.Table:
     try:
+        if (size := unpacked(body)) > MOST_BYTES:
+            raise invalid("the stream", f"{size} bytes when unpacked", f"at most {MOST_BYTES}")
         with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
-            parts, size, count = [], 0, 0
+            parts, count = [], 0
             for part in stream:
-                size, count = size + part.nbytes, count + len(part)
-                if size > MOST_BYTES or count > MOST_ROWS:
-                    raise invalid("the stream", "too many rows or bytes", f"{MOST_ROWS} rows, {MOST_BYTES} bytes")
-                part.validate(full=True)
-                parts.append(part)
-            return pa.Table.from_batches(parts, stream.schema)
+                count += len(part)
+                if count > MOST_ROWS:
+                    raise invalid("the stream", f"{count} rows and more", f"at most {MOST_ROWS}")
+                part.validate(full=True)  # before anything follows its offsets, as `nbytes` does
+                parts.append(_readable(part))
+            return pa.Table.from_batches(parts) if parts else stream.schema.empty_table()
     except ApiError:
         raise
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise ApiError(400, "invalid_arrow", f"The request body is not an Arrow IPC stream: {reason}") from None
+
+
+def _readable(part: pa.RecordBatch) -> pa.RecordBatch:
+    """ValueError where Python cannot read how a column is called, or its type."""
+    try:
+        return pa.RecordBatch.from_arrays(part.columns, part.schema.names)
+    except KeyError as error:
+        raise ValueError(f"a column is of type {error}, of which nobody here knows") from None
 
 
 def _cast(column: pa.Array, field: pa.Field) -> pa.Array:
     """Without loss. What says no zone of time is UTC."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if not (pa.types.is_null(column.type) or _becomes(column.type, field.type)):
+        raise invalid(field.name, f"type {str(column.type)[:64]}", f"type {field.type}")
     try:
         return column.cast(field.type)
+    except (pa.ArrowException, ValueError):
+        return pa.concat_arrays([_cast_row(column.slice(row, 1), field, row) for row in range(len(column))])
+
+
+def _becomes(kind: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether values of the one type are taken for such of the other: nothing becomes text that is no name."""
+    if pa.types.is_list(wanted):
+        lists = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
+        return any(is_one(kind) for is_one in lists) and _becomes(_plain(kind.value_type), wanted.value_type)
+    return any(is_one(kind) for is_one in _TAKEN[wanted.id])
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _cast_row(one: pa.Array, field: pa.Field, row: int) -> pa.Array:
+    try:
+        return one.cast(field.type)
     except (pa.ArrowException, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
-        raise invalid(field.name, f"type {column.type} ({reason})", f"type {field.type}") from None
+        raise invalid(f"{field.name}[{row}]", f"type {one.type} ({reason})", f"type {field.type}") from None
 
 
-def _check(column: pa.Array, field: MetadataField) -> None:
-    """Raises ApiError 400 for what no row may have: numbers that are not finite, nulls in lists, no place on Earth."""
+def _wrong(column: pa.Array, field: MetadataField) -> Iterator[tuple[pa.Array, str, str, str]]:
+    """What no row may have: which rows have it, the part of the value, what was found and what is expected."""
+    values = column.flatten() if field.many else column
+
+    def having(bad: pa.Array) -> pa.Array:
+        if not field.many:
+            return bad
+        lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+        counts = np.bincount(np.repeat(np.arange(len(column)), lengths), bad.cast(pa.int8()), len(column))
+        return pa.array(counts > 0)
+
     if field.many:
-        flat = column.flatten()
-        if flat.null_count:
-            raise invalid(field.name, "null in a list", "values only")
-        column = flat
-    if field.type == "float" and not pc.all(pc.is_finite(column), min_count=0).as_py():
-        raise invalid(f"{field.name}[{_first(pc.invert(pc.is_finite(column)))}]", "no finite number", "one")
+        yield having(values.is_null()), "", "null in a list", "values only"
+    if field.type == "float":
+        yield having(pc.invert(pc.is_finite(values)).fill_null(False)), "", "no finite number", "one"
+    if field.type == "datetime":
+        moments = values.cast(pa.int64())
+        outside = pc.or_(pc.less(moments, EARLIEST), pc.greater(moments, LATEST)).fill_null(False)
+        yield having(outside), "", "no instant of the years 1 to 9999", EXPECTED["datetime"]
     if field.type == "geo":
-        present = column.drop_null()
         for name, most in _DEGREES.items():
-            degrees = pc.struct_field(present, name)
-            if degrees.null_count or not pc.all(pc.less_equal(pc.abs(degrees), most), min_count=0).as_py():
-                raise invalid(f"{field.name}.{name}", "no such degrees", f"-{most:g} to {most:g}")
+            inside = pc.less_equal(pc.abs(pc.struct_field(values, name)), most).fill_null(False)
+            yield pc.and_(values.is_valid(), pc.invert(inside)), f".{name}", "no such degrees", f"-{most:g} to {most:g}"
 
 
 def _first(mask: pa.Array) -> int:

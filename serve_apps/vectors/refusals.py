@@ -22,7 +22,7 @@ def misshapen(reason: str) -> ApiError:
     """Of a body whose form is wrong, in the decoder's words: what was expected, what was found, and `$` and a path."""
     words, _, place = reason.partition(" - at `$.")
     path = place.rstrip("`")
-    told = words[0].lower() + words[1:]
+    told = words[0].lower() + words[1:200]
     return ApiError(400, "invalid_value", f"{path or 'the body'}: {told}", param=path or None)
 
 

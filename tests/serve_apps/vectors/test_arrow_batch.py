@@ -115,11 +115,29 @@ NAN, INF = float("nan"), float("inf")
         (stream(pa.table({"id": [], "vector": []})), "0 rows; expected 1 to"),
         (stream(table(jear=[1, 2, 3])), "jear: no field 'jear'; expected one of id, vector, title"),
         (stream(table(year=["1", "x", "3"])), "year: type string"),
-        (stream(table(year=[1.5, 2.0, 3.0])), "year: type double"),
+        (stream(table(year=[1.0, 2.5, 3.0])), "year[1]: type double (Float value 2.5"),
+        (stream(table(year=pa.array([1, 2, 1 << 63], pa.uint64()))), "year[2]: type uint64"),
+        (stream(table(year=[True, None, False])), "year: type bool; expected type int64"),
+        (stream(table(seen=[1, 0, 1])), "seen: type int64; expected type bool"),
+        (stream(table(title=[b"a", b"b", b"c"])), "title: type binary; expected type string"),
+        (stream(table(tags=["a", "b", "c"])), "tags: type string; expected type list<item: string>"),
+        (stream(table(tags=pa.array([["a"]] * 3, pa.list_view(pa.string())))), "tags: type list_view<item: string>"),
+        (stream(pa.table({"id": [True, False], "vector": [[1.0, 2.0]] * 2})), "id: type bool; expected type string"),
+        (stream(table(shown=[1, 2, 3])), "shown: type int64; expected type timestamp[us, tz=UTC]"),
+        (stream(table(shown=["2026-01-01T00:00:00Z", "soon", None])), "shown[1]: type string"),
+        (
+            stream(table(shown=pa.array([None, 1 << 60, 1], pa.timestamp("us")))),
+            "shown[1]: no instant of the years 1 to",
+        ),
+        (
+            stream(table(shown=pa.array([0, 0, -(1 << 40)], pa.timestamp("s")))),
+            "shown[2]: no instant of the years 1 to",
+        ),
         (stream(table(rating=[1.0, INF, None])), "rating[1]: no finite number"),
-        (stream(table(tags=[["a"], ["b", None], None])), "tags: null in a list"),
-        (stream(table(place=[{"lat": 95.0, "lon": 2.0}, None, None])), "place.lat: no such degrees"),
-        (stream(table(place=[{"lat": 5.0, "lon": None}, None, None])), "place.lon: no such degrees"),
+        (stream(table(tags=[["a"], ["b", None], None])), "tags[1]: null in a list"),
+        (stream(table(place=[None, {"lat": 95.0, "lon": 2.0}, None])), "place[1].lat: no such degrees"),
+        (stream(table(place=[None, None, {"lat": 5.0, "lon": None}])), "place[2].lon: no such degrees"),
+        (stream(table(place=[{"lat": NAN, "lon": 1.0}, None, None])), "place[0].lat: no such degrees"),
     ],
 )
 def test_a_stream_with_anything_wrong_is_refused_as_a_whole_with_the_place(body: bytes, message: str) -> None:
@@ -138,6 +156,18 @@ def test_offsets_that_lead_out_of_their_buffers_are_refused() -> None:
         place = whole.index(b"firstsecondthird")
         offsets = whole.rindex(np.array([0, 5, 11, 16], np.int32).tobytes(), 0, place)
         bad = whole[: offsets + 8] + np.array([1 << 30], np.int32).tobytes() + whole[offsets + 12 :]
+        _, status, told = await send(bad)
+        assert (status, told["error"]["code"]) == (400, "invalid_arrow")
+
+    run(story())
+
+
+def test_offsets_of_lists_that_lead_out_of_their_values_are_refused() -> None:
+    async def story() -> None:
+        whole = stream(table(tags=[["first"], ["second", "third"], []]))
+        place = whole.index(b"firstsecondthird")
+        offsets = whole.rindex(np.array([0, 1, 3, 3], np.int32).tobytes(), 0, place)
+        bad = whole[: offsets + 4] + np.array([1 << 30] * 3, np.int32).tobytes() + whole[offsets + 16 :]
         _, status, told = await send(bad)
         assert (status, told["error"]["code"]) == (400, "invalid_arrow")
 
