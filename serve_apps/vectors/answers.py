@@ -18,6 +18,7 @@ from serve_apps.vectors.bodies import Include
 
 Row = dict[str, Any]
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z
+_MOST = float(np.finfo(np.float32).max)
 _ULPS = 3e-7
 """Of a float32: a distance that was answered, given as a threshold, is within it again."""
 
@@ -34,8 +35,9 @@ def columns_of(include: Collection[Include], spec: CollectionSpec) -> tuple[str,
 
 
 def nearness(threshold: float, metric: Metric) -> float:
-    """The score of shards at the threshold that a client gives; the greatest are beyond any float's square."""
-    return -threshold * threshold * (1 + _ULPS) if metric == "l2" else threshold
+    """The score of shards at the threshold that a client gives, within 32 bits as they are."""
+    score = -threshold * threshold * (1 + _ULPS) if metric == "l2" else threshold
+    return max(-_MOST, min(_MOST, score))
 
 
 def rows_of(batch: pa.RecordBatch, include: Collection[Include]) -> list[Row]:

@@ -19,7 +19,7 @@ from control.specs.problem import nearest, one_of, show
 from serve_apps.gateway.errors import ApiError
 from serve_apps.vectors.arrow_size import unpacked
 from serve_apps.vectors.batch import Batch, checked, unique
-from serve_apps.vectors.limits import MOST_ROWS
+from serve_apps.vectors.limits import LONGEST_ID, MOST_ROWS, MOST_VALUES
 from serve_apps.vectors.refusals import invalid
 
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
@@ -67,6 +67,8 @@ def read_arrow(body: bytes, spec: CollectionSpec) -> Columns:
     kept = pa.schema([field for field in schema if field.name != VECTOR])
     if columns[0].null_count:
         raise invalid(f"{ID}[{_first(columns[0].is_null())}]", "nothing", "an id")
+    if spec.ids == "string" and (long := pc.greater(pc.utf8_length(columns[0]), LONGEST_ID)).true_count:
+        raise invalid(f"{ID}[{_first(long)}]", "a longer text", f"at most {LONGEST_ID} characters")
     rows = pa.record_batch(columns, schema=kept)
     for one in spec.fields:
         for bad, part, found, expected in _wrong(rows.column(one.name), one):
@@ -173,6 +175,8 @@ def _wrong(column: pa.Array, field: MetadataField) -> Iterator[tuple[pa.Array, s
         return pa.array(counts > 0)
 
     if field.many:
+        long = pc.greater(pc.list_value_length(column), MOST_VALUES).fill_null(False)
+        yield long, "", "a longer list", f"at most {MOST_VALUES} values"
         yield having(values.is_null()), "", "null in a list", "values only"
     if field.type == "float":
         yield having(pc.invert(pc.is_finite(values)).fill_null(False)), "", "no finite number", "one"

@@ -14,6 +14,7 @@ from control.specs.collection import CollectionSpec, MetadataField
 from control.specs.metadata_value import EXPECTED, typed
 from control.specs.problem import nearest, one_of, show
 from serve_apps.vectors.bodies import Change, Id, Metadata, Point
+from serve_apps.vectors.limits import LONGEST_ID, MOST_VALUES
 from serve_apps.vectors.refusals import invalid
 
 LONGEST = 1e18
@@ -111,6 +112,8 @@ def ids_of(ids: Sequence[Id], spec: CollectionSpec, at: Callable[[int], str]) ->
         if type(one) is not wanted:
             expected = "a whole number" if wanted is int else "text"
             raise invalid(at(row), show(one), f"{expected}: the collection's ids are of type {spec.ids}")
+        if isinstance(one, str) and len(one) > LONGEST_ID:
+            raise invalid(at(row), f"{len(one)} characters", f"at most {LONGEST_ID}")
     return pa.array(ids, row_schema(spec).field(ID).type)
 
 
@@ -164,6 +167,8 @@ def _column(values: list[Any], field: MetadataField, kind: pa.DataType, rows: Se
 def _several(values: Any, field: MetadataField, path: str) -> list[Any]:
     if not isinstance(values, list):
         raise invalid(path, show(values), f"a list: {field.name} has many values")
+    if len(values) > MOST_VALUES:
+        raise invalid(path, f"{len(values)} values", f"at most {MOST_VALUES}")
     return [_value(one, field, f"{path}[{place}]") for place, one in enumerate(values)]
 
 

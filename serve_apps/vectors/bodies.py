@@ -16,6 +16,7 @@ from serve_apps.vectors.limits import (
     MOST_ROWS,
     MOST_TEXT,
     MOST_TIMEOUT_MS,
+    MOST_TOKEN,
     USUAL_TIMEOUT_MS,
 )
 
@@ -82,7 +83,7 @@ class Read(Body):
     """`token` is that of an earlier answer, whose writes are then seen."""
 
     level: Level = "log"
-    token: str = ""
+    token: Annotated[str, Meta(max_length=MOST_TOKEN)] = ""
     timeout_ms: Timeout = USUAL_TIMEOUT_MS
 
 

@@ -5,6 +5,12 @@ MOST_K = 10_000
 """Of a search: `k` and `offset` together."""
 MOST_ROWS = 10_000
 """Rows of a batch, ids of one request, rows of a page."""
+LONGEST_ID = 1_024
+"""Characters."""
+MOST_VALUES = 10_000
+"""Of one row, in a field of many values."""
+MOST_TOKEN = 100_000
+"""Characters: of 1,024 shards a token has a quarter at most, and several may be joined."""
 MOST_QUERIES = 1_000
 """Vectors of one search."""
 MOST_HITS = 1_000_000

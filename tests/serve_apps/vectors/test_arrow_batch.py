@@ -134,6 +134,8 @@ NAN, INF = float("nan"), float("inf")
             "shown[2]: no instant of the years 1 to",
         ),
         (stream(table(rating=[1.0, INF, None])), "rating[1]: no finite number"),
+        (stream(pa.table({"id": ["a", "x" * 1_025], "vector": [[1.0, 2.0]] * 2})), "id[1]: a longer text; expected at"),
+        (stream(table(tags=[["a"], ["b"] * 10_001, None])), "tags[1]: a longer list; expected at most 10000 values"),
         (stream(table(tags=[["a"], ["b", None], None])), "tags[1]: null in a list"),
         (stream(table(place=[None, {"lat": 95.0, "lon": 2.0}, None])), "place[1].lat: no such degrees"),
         (stream(table(place=[None, None, {"lat": 5.0, "lon": None}])), "place[2].lon: no such degrees"),

@@ -88,6 +88,21 @@ def test_the_greatest_threshold_finds_all() -> None:
     run(story())
 
 
+def test_what_would_be_in_every_answer_is_short() -> None:
+    async def story() -> None:
+        api = Api()
+        put = "films/points"
+        long = {"id": "x" * 1_025, "vector": [1, 2]}
+        assert await api.refused(put, {"points": [long]}) == "points[0].id: 1025 characters; expected at most 1024"
+        many = {"id": "a", "vector": [1, 2], "metadata": {"tags": ["t"] * 10_001}}
+        told = await api.refused(put, {"points": [many]})
+        assert told == "points[0].metadata.tags: 10001 values; expected at most 10000"
+        body = {"vector": [1, 2], "token": ",".join(["0:1"] * 100_000)}
+        assert "token: expected `str` of length <= 100000" in await api.refused("films/search", body)
+
+    run(story())
+
+
 def test_a_list_of_a_hundred_thousand_values_is_refused_at_once() -> None:
     async def story() -> None:
         body = {"vector": [1, 2], "filter": {"year": {"$in": list(range(100_000))}}}
