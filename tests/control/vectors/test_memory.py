@@ -25,6 +25,7 @@ def test_a_segment_fits_on_the_device_beside_those_that_it_is_made_of() -> None:
     raw = 1_000_000 * 128 * 4
     assert device_bytes_for(spec_of(kind="flat"), 1_000_000) == DEVICE_BYTES + 2 * raw
     assert device_bytes_for(spec_of(kind="cagra"), 1_000_000) > DEVICE_BYTES + 2 * (raw + 1_000_000 * 64 * 4)
+    assert device_bytes_for(spec_of(kind="hnsw"), 1_000_000) < DEVICE_BYTES + 2 * raw, "it is only built there"
     assert device_bytes_for(spec_of(kind="ivf_pq"), 1_000_000) < DEVICE_BYTES + raw / 10, "codes never go there"
 
 
