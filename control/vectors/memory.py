@@ -13,7 +13,7 @@ from control.specs.index_plan import IndexBytes, bytes_of
 PROCESS_BYTES = 256 << 20
 """What an empty replica takes: Python, Arrow, FAISS."""
 DEVICE_BYTES = 1 << 30
-"""What a replica takes of its GPU beside its index: CUDA's context and libraries, and the scratch of all its indexes."""
+"""What a replica takes of its GPU beside its indexes: CUDA's context and libraries, and the scratch of each."""
 FIRST_ROWS = 100_000
 """So many rows in all a new collection is taken to have until its replicas say what they hold."""
 GROWTH = 1.25

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from actors.vectors.indexes.build import build_index
+from actors.vectors.indexes import device as real
 from actors.vectors.indexes.index import Index
 from actors.vectors.metadata.indexed import make_columns
 from actors.vectors.query import Tuning
@@ -16,7 +19,9 @@ from actors.vectors.scan import scan
 from actors.vectors.segment_search import search_segment
 from control.specs.collection import CollectionSpec, MetadataField
 from control.specs.vector_filter import Range
-from control.specs.vector_index import IndexKind, IndexSpec
+from control.specs.vector_index import Device, IndexKind, IndexSpec
+from tests.actors.vectors.indexes.near import opened
+from tests.actors.vectors.indexes.stand_in import StandIn
 
 ROWS, DIMENSION, K = 4_000, 16, 10
 SELECTIVITIES = (0.95, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
@@ -29,17 +34,25 @@ RANKS = {"random": RANDOM.permutation(ROWS), "near": NEAR, "far": ROWS - 1 - NEA
 
 
 @cache
-def built(kind: IndexKind) -> tuple[Index, CollectionSpec]:
+def built(kind: IndexKind, device: Device) -> tuple[Index, CollectionSpec]:
     fields = tuple(MetadataField(name=name, type="integer") for name in RANKS)
-    spec = CollectionSpec(dimension=DIMENSION, metric="l2", fields=fields, index=IndexSpec(kind=kind))
-    return build_index([VECTORS], spec), spec
+    spec = CollectionSpec(dimension=DIMENSION, metric="l2", fields=fields, index=IndexSpec(kind=kind, device=device))
+    with TemporaryDirectory() as directory:
+        return opened(VECTORS, spec, Path(directory)), spec
 
 
-@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf_flat", "ivf_pq"])
+@pytest.mark.parametrize(
+    ("kind", "device"),
+    [*product(["flat", "hnsw", "ivf_flat", "ivf_pq"], ["cpu"]), *product(["flat", "ivf_flat", "cagra"], ["gpu"])],
+)
 @pytest.mark.parametrize("lie", RANKS)
 @pytest.mark.parametrize("together", [1, 40])
-def test_of_a_hundred_true_neighbours_ninety_nine_are_found(kind: IndexKind, lie: str, together: int) -> None:
-    index, spec = built(kind)
+def test_of_a_hundred_true_neighbours_ninety_nine_are_found(
+    kind: IndexKind, device: Device, lie: str, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if device == "gpu" and not real.cuvs():
+        StandIn().install(monkeypatch)
+    index, spec = built(kind, device)
     columns = make_columns(pa.table(RANKS), spec)
     for share in SELECTIVITIES:
         allowed = max(1, int(ROWS * share))

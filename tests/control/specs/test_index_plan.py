@@ -54,6 +54,8 @@ def test_a_gpu_holds_what_it_searches_and_for_a_while_what_it_builds() -> None:
 
     assert device(IndexPlan("flat")) == raw
     assert device(IndexPlan("cagra", graph_degree=64)) == raw + 3 * links, "one graph of twice the links, and its own"
+    cagra, hnsw = IndexPlan("cagra", graph_degree=64), IndexPlan("hnsw", m=32)
+    assert bytes_of(cagra, ROWS, DIMENSION).host == bytes_of(hnsw, ROWS, DIMENSION).host, "its twin is an HNSW index"
     assert device(IndexPlan("hnsw", m=32)) == device(IndexPlan("cagra", graph_degree=64))
     assert device(IndexPlan("ivf_pq", nlist=50, subvectors=12, bits=4)) == 50 * DIMENSION * 4
     assert bytes_of(IndexPlan("hnsw", m=32), ROWS, DIMENSION).device == 0

@@ -27,8 +27,3 @@ def test_a_segment_fits_on_the_device_beside_those_that_it_is_made_of() -> None:
     assert device_bytes_for(spec_of(kind="cagra"), 1_000_000) > DEVICE_BYTES + 2 * (raw + 1_000_000 * 64 * 4)
     assert device_bytes_for(spec_of(kind="hnsw"), 1_000_000) < DEVICE_BYTES + 2 * raw, "it is only built there"
     assert device_bytes_for(spec_of(kind="ivf_pq"), 1_000_000) < DEVICE_BYTES + raw / 10, "codes never go there"
-
-
-def test_a_graph_of_cagra_takes_the_host_s_memory_too() -> None:
-    wide, usual = spec_of(kind="cagra", graph_degree=128), spec_of(kind="cagra")
-    assert bytes_for(wide, 1_000_000) - bytes_for(usual, 1_000_000) == 1_000_000 * 64 * 4
