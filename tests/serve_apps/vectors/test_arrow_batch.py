@@ -72,6 +72,15 @@ def test_all_kinds_of_fields_come_as_they_are() -> None:
     run(story())
 
 
+def test_lists_without_any_value_and_columns_of_nulls_are_of_every_type() -> None:
+    async def story() -> None:
+        api, status, told = await send(stream(table(tags=[[], None, []], year=pa.nulls(3), place=pa.nulls(3))))
+        assert status == 200, told
+        assert [api.shards.rows["films"][one]["tags"] for one in IDS] == [[], None, []]
+
+    run(story())
+
+
 def test_rows_without_vectors_are_embedded_by_their_texts() -> None:
     async def story() -> None:
         body = stream(pa.table({"id": ["a", "b"], "title": ["one text", "another"]}))
