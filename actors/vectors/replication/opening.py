@@ -34,5 +34,7 @@ def open_replica(me: str, directory: Path, spec: CollectionSpec, peers: Callable
     state = before.begin_again(lost)
     if state != before:
         save_state(directory, state)
-    committed = max(min(mark.committed, log.last.seq), shard.receipt.seq)
+    committed = max(
+        min(mark.committed, log.last.seq), shard.receipt.seq, log.first - 1
+    )  # only what is final is cut off
     return ReplicaCore(me, directory, spec, peers, held, state, Journal(directory, log, mark, committed), shard)
