@@ -308,7 +308,8 @@ class ShardRun:
         if not leads or not leads[0].reached:
             await asyncio.sleep(0.6)
             standing = await self._quietly(self.leader, "standing")
-            if not isinstance(standing, Standing) or not standing.leads or not standing.reached:
+            well = isinstance(standing, Standing) and standing.leads and standing.reached
+            if not well or standing.epoch != self.epoch:  # the last one was asked for, and nobody leads in it
                 await self.elect()
             return False
         return not any(one.degraded for one in standings)

@@ -12,22 +12,10 @@ from random import Random
 from typing import Any, TypeVar, cast
 
 from actors.vectors.entry import Entry, Kind
-from actors.vectors.query import Level
 from actors.vectors.replication.core import ReplicaCore
-from actors.vectors.replication.errors import (
-    Behind,
-    Degraded,
-    Fenced,
-    NoQuorum,
-    NotLeader,
-    Refused,
-    Starting,
-    Unknown,
-)  # fmt: skip
 from actors.vectors.replication.hard_state import HardState
 from actors.vectors.replication.journal import Journal
 from actors.vectors.replication.messages import Append, Appended, Copy
-from actors.vectors.replication.reads import admit
 from actors.vectors.replication.term import epoch_of
 from actors.vectors.replication.writer import Write
 from control.specs.collection import Acknowledgement, CollectionSpec
@@ -35,12 +23,11 @@ from control.specs.replica import Assignment, Promise
 from control.vectors.election import choose
 from tests.fakes.vector_log import MemoryLog, MemoryMark, MemoryShard
 from tests.fakes.virtual_time import VirtualLoop
+from tests.props.replication_readers import REFUSALS, fresh_reader, own_reader
 
 SPEC = CollectionSpec(dimension=2)
 SECONDS = 20.0
 """Of trouble; then all is well, and must be again."""
-UNABLE = (Behind, Degraded, Fenced, NoQuorum, NotLeader, Refused, Starting, Unknown)
-REFUSALS = (*UNABLE, ConnectionError, TimeoutError)
 _HOME: ContextVar[Node | None] = ContextVar("home", default=None)
 T = TypeVar("T")
 
@@ -101,13 +88,14 @@ class Run:
         self.count = self.random.choice([1, 2, 3, 3, 3, 5])
         names = [f"r{number}" for number in range(self.count + 1)]
         self.nodes = {name: Node(name) for name in names}
-        self.epoch, self.leader, self.members = 0, "", tuple(names[:-1])
+        self.epoch, self.leader, self.members, self.former = 0, "", tuple(names[:-1]), ""
         self.configs: list[tuple[int, tuple[str, ...]]] = []
         self.walls: set[frozenset[str]] = set()
         self.loss, self.slow = self.random.choice([0.0, 0.05, 0.2]), self.random.choice([0.005, 0.05, 0.3])
         self.calm = self.random.choice([1.0, 3.0, 10.0])
         """How much rarer trouble is."""
         self.wrong: list[str] = []
+        self._alarm = asyncio.Event()
         self.history: dict[int, Entry] = {}
         self.sent = 0
         self.acknowledged: dict[bytes, Acknowledgement] = {}
@@ -129,10 +117,10 @@ class Run:
     async def _story(self) -> None:
         for node in self.nodes.values():
             self.boot(node)
-        trouble = [self.loop.create_task(self._client()) for _ in range(4)]
+        trouble = [self.loop.create_task(one) for one in (*(self._client() for _ in range(4)), self._stale_client())]
         trouble += [
             self.loop.create_task(one)
-            for one in (self._reader(), self._own_reader(), self._arbiter(), self._killer(), self._walls())
+            for one in (fresh_reader(self), own_reader(self), self._arbiter(), self._killer(), self._walls())
         ]
         done, _ = await asyncio.wait(trouble, timeout=SECONDS, return_when=asyncio.FIRST_EXCEPTION)
         for task in trouble:
@@ -255,6 +243,14 @@ class Run:
                 await asyncio.sleep(self.random.uniform(0.0, 0.2))
             await asyncio.sleep(self.random.expovariate(20.0))
 
+    async def _stale_client(self) -> None:
+        """Has not heard of the last leader yet."""
+        while True:
+            await asyncio.sleep(self.random.expovariate(10.0))
+            if self.former:
+                self.sent += 1
+                await self._write(self.former, b"write %d" % self.sent, "one", 0.1)
+
     async def _write(self, name: str, body: bytes, level: Acknowledgement, seconds: float) -> bool:
         async def call(core: ReplicaCore) -> None:
             leading = core.leading
@@ -272,39 +268,6 @@ class Run:
         except REFUSALS:
             return False
         return True
-
-    async def _reader(self) -> None:
-        while True:
-            await asyncio.sleep(self.random.expovariate(5.0))
-            name = self.leader if self.random.random() < 0.7 else self.random.choice(list(self.nodes))
-            if not name:
-                continue
-
-            async def call(core: ReplicaCore) -> None:
-                before = set(self.tokens)
-                await admit(core, Level.QUORUM, 0, 1.0)
-                seen = {entry.body for entry in core.machine.shard.entries}  # type: ignore[attr-defined]
-                assert before <= seen, f"a fresh read does not see {before - seen}"
-                self.reads += 1
-
-            with contextlib.suppress(*REFUSALS):
-                await self.send("client", name, call)
-
-    async def _own_reader(self) -> None:
-        """Of any replica, with the token of a write."""
-        while True:
-            await asyncio.sleep(self.random.expovariate(5.0))
-
-            async def call(core: ReplicaCore) -> None:
-                body, token = self.random.choice(list(self.tokens.items()))
-                await admit(core, Level.LOG, token, 1.0)
-                entry = core.machine.shard.entries[token - 1]  # type: ignore[attr-defined]
-                assert entry.body == body, f"a read with the token of {body!r} sees {entry.body!r} in its place"
-                self.own_reads += 1
-
-            if self.tokens:
-                with contextlib.suppress(*REFUSALS):
-                    await self.send("client", self.random.choice(list(self.nodes)), call)
 
     # Trouble
 
@@ -333,9 +296,13 @@ class Run:
         while True:
             await asyncio.sleep(self.random.expovariate(0.4 / self.calm))
             side = set(self.random.sample(sorted(self.nodes), self.random.randint(1, len(self.nodes) // 2 + 1)))
+            if self.leader and self.random.random() < 0.5:
+                side = {self.leader}  # it does not hear that another one leads
             self.walls = {frozenset((one, other)) for one in side for other in self.nodes if other not in side}
-            if self.random.random() < 0.3:
+            if self.random.random() < 0.7:
                 self.walls |= {frozenset(("arbiter", one)) for one in side}
+            await asyncio.sleep(self.random.uniform(0.0, 0.8))
+            self._alarm.set()
             await asyncio.sleep(self.random.uniform(0.2, 3.0))
             self.walls = set()
 
@@ -346,14 +313,18 @@ class Run:
     async def _arbiter(self) -> None:
         while True:
             await self._elect()
-            await asyncio.sleep(self.random.uniform(0.2, 6.0 * self.calm))
+            self._alarm.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.random.uniform(0.2, 6.0 * self.calm)):
+                    await self._alarm.wait()
 
     async def _elect(self) -> bool:
         self.epoch += 1
         epoch = self.epoch
         groups = [members for _, members in self.configs] or [self.members]
         asked = sorted({name for group in groups for name in group})
-        ask = [self.send("arbiter", name, lambda core: core.promise(epoch)) for name in asked]
+        seconds = self.random.choice([0.1, 0.5, 2.0])  # of patience with those who are away
+        ask = [self.send("arbiter", name, lambda core: core.promise(epoch), seconds) for name in asked]
         heard = await asyncio.gather(*ask, return_exceptions=True)
         for one in heard:
             if isinstance(one, AssertionError):
@@ -364,7 +335,7 @@ class Run:
             return False
         leader = f"r{number}"
         members = self._members(leader)
-        self.leader, self.members = leader, members
+        self.leader, self.members, self.former = leader, members, self.leader
         self.configs.append((epoch, members))
         tell = Assignment(epoch, leader, members, tuple(name for name in self.nodes if name not in members))
         await asyncio.gather(*(self._tell(name, tell) for name in self.nodes), return_exceptions=True)
@@ -377,9 +348,9 @@ class Run:
         for _ in range(3):
             with contextlib.suppress(*REFUSALS):
                 if name == assignment.leader:
-                    await self.send("arbiter", name, lambda core: core.lead(assignment))
+                    await self.send("arbiter", name, lambda core: core.lead(assignment), 0.7)
                 else:
-                    await self.send("arbiter", name, lambda core: core.follow(assignment))
+                    await self.send("arbiter", name, lambda core: core.follow(assignment), 0.7)
                 return
 
     def _members(self, leader: str) -> tuple[str, ...]:
