@@ -78,6 +78,7 @@ class Leading:
             peer = self._peers(name)
             heard = self._hears(name)
             feeder = self._feeders[name] = Feeder(self.state.term, self._me, peer, self._journal, heard)
+            feeder.notify(self._final.value)
             self._tasks[name] = asyncio.create_task(feeder.run())
 
     def end(self, error: Exception) -> None:
