@@ -107,12 +107,13 @@ class StateMachine:
                     await self.applied.reach(seq)
 
     def replace(self, shard: Shard) -> None:
-        """By a whole one. The caller has the turn."""
+        """By a whole one, of final entries alone. The caller has the turn."""
         before, self.shard = self.shard, shard
         before.close()
         self.gap, self.restoring = (), False
         self.floor = max(self.floor, self.applied.value)
-        self.applied.fall(shard.applied.seq)
+        self.applied.put(shard.applied.seq)
+        self.commit(shard.applied.seq)
         self._news.set()
 
     async def background(self, job: Callable[[], Result]) -> Result:

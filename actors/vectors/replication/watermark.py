@@ -18,17 +18,16 @@ class Watermark:
 
     def rise(self, value: int) -> None:
         """To `value`, where it is lower."""
-        if value <= self.value:
-            return
+        if value > self.value:
+            self.put(value)
+
+    def put(self, value: int) -> None:
+        """At `value`, which may be lower: who waits for more goes on waiting."""
         self.value = value
         while self._waiting and self._waiting[0][0] <= value:
             _, _, future = heapq.heappop(self._waiting)
             if not future.done():
                 future.set_result(None)
-
-    def fall(self, value: int) -> None:
-        """Back to `value`: who waits goes on waiting."""
-        self.value = value
 
     async def reach(self, value: int) -> None:
         """Returns once it is at least `value`; raises what it was ended with, if that comes first."""

@@ -123,6 +123,22 @@ def test_a_shard_put_in_its_place_gets_what_follows_and_readers_wait_for_what_th
     played(story, 6, 4)
 
 
+def test_what_a_shard_put_in_its_place_has_is_final_also_where_nobody_has_said_so_here() -> None:
+    async def story(machine: Machine) -> None:
+        other = MemoryShard()
+        other.entries = machine.log.entries[:5]
+        reading = asyncio.create_task(machine.applied.reach(5))
+        await asyncio.sleep(0.1)
+        machine.replace(cast(Any, other))
+        await reading
+        assert (machine.journal.committed, machine.applied.value) == (5, 5)
+        machine.commit(6)
+        await machine.applied.reach(6)
+        assert other.entries == machine.log.entries[:6]
+
+    played(story, 6, 2)
+
+
 def test_an_acknowledgement_waits_until_the_rows_are_seen_but_not_for_long() -> None:
     async def story(machine: Machine) -> None:
         loop = asyncio.get_running_loop()
