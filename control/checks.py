@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from control.checks_collection import collection_faults, collection_notes
+from control.checks_collection import Known, collection_faults, collection_notes
 from control.checks_collection import room_faults as collection_room_faults
 from control.checks_deployment import deployment_faults, deployment_notes, room_faults
 from control.checks_filters import filter_faults, filter_notes
@@ -32,7 +32,7 @@ from control.scheduler.state import WHOLE, Kind, Node, Rules
 from control.scheduler.view import known_nodes
 from control.specs.base import Manifest
 from control.specs.cluster import Cluster
-from control.specs.collection import Collection, CollectionSpec
+from control.specs.collection import Collection
 from control.specs.deployment import Deployment
 from control.specs.document import Document
 from control.specs.gateway import Gateway, GatewayFile
@@ -72,7 +72,7 @@ class Surroundings:
     """What is known of models: their versions, what people decided about them, and the deployments as stored."""
     deployments: tuple[Deployment, ...] = ()
     gateways: tuple[Gateway, ...] = ()
-    collections: Mapping[str, CollectionSpec] = field(default_factory=dict)
+    collections: Mapping[str, Known] = field(default_factory=dict)
     """As they are stored, without the documents."""
     force: bool = False
 
@@ -82,7 +82,10 @@ class Surroundings:
     ) -> Surroundings:
         stored = tuple(stored)
         specs = {(one.kind, one.name): spec for one in stored if (spec := _read(one)) is not None}
-        collections = {spec.name: spec.spec for spec in specs.values() if isinstance(spec, Collection)}
+        status = {(one.kind, one.name): one.status for one in stored}
+        collections = {
+            spec.name: Known(spec.spec, status[key]) for key, spec in specs.items() if isinstance(spec, Collection)
+        }
         specs |= {(document.kind, document.name): document.spec for document in documents}
         policies = [spec for spec in specs.values() if isinstance(spec, ClusterPolicy)]
         config_maps = tuple(spec for spec in specs.values() if isinstance(spec, ConfigMap))
@@ -262,7 +265,7 @@ def _notes(document: Document, around: Surroundings) -> Iterator[Fault]:
             yield from gateway_notes(spec.gateway, around.deployments)
             yield from filter_notes(spec)
         case Collection() as spec:
-            yield from collection_notes(spec, around.nodes)
+            yield from collection_notes(spec, around.collections.get(spec.name), around.nodes)
         case Queue() as spec if around.devices is not None:
             yield from overcommitment(spec.name, {queue.name: queue for queue in around.rules.queues}, around.devices)
     if around.nodes:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from control.scheduler.state import Node
 from control.specs.collection import Collection, CollectionSpec
 from control.specs.deployment import Deployment
 from control.specs.problem import Fault, Loc, nearest, one_of, show
+from control.specs.vector_index import SEARCH_PARAMETERS
 from control.vectors.memory import FIRST_ROWS, needed
 from control.vectors.placement import GIB
 
@@ -16,15 +19,27 @@ FIXED = ("dimension", "metric", "ids")
 OWN_MODEL = "minilm"
 
 
+@dataclass(frozen=True)
+class Known:
+    """A collection as it is stored: its spec, and what vectors control said of it last."""
+
+    spec: CollectionSpec
+    status: Mapping[str, Any]
+
+    @property
+    def serving(self) -> int:
+        """How many shards serve."""
+        return len(self.status.get("shards", ())) or self.spec.shards
+
+
 def collection_faults(
-    spec: Collection, before: CollectionSpec | None, deployments: Iterable[Deployment], *, started: bool
+    spec: Collection, before: Known | None, deployments: Iterable[Deployment], *, started: bool
 ) -> Iterator[Fault]:
-    """`before` is the collection as it is stored, None for a new one. Where nothing is `started`, nobody looks for
-    deployments.
-    """
+    """`before` is None for a new collection. Where nothing is `started`, nobody looks for deployments."""
     now = spec.spec
     if before is not None:
-        yield from _changed(now, before)
+        yield from _changed(now, before.spec)
+        yield from _moved(now, before)
     if now.embedding is not None and now.embedding.model != OWN_MODEL and started:
         names = sorted(one.name for one in deployments)
         if now.embedding.model not in names:
@@ -33,8 +48,10 @@ def collection_faults(
             yield Fault(("spec", "embedding", "model"), found, one_of((OWN_MODEL, *names)), near)
 
 
-def collection_notes(spec: Collection, nodes: Sequence[Node]) -> Iterator[Fault]:
-    """What follows from how many replicas there are, and on what."""
+def collection_notes(spec: Collection, before: Known | None, nodes: Sequence[Node]) -> Iterator[Fault]:
+    """What follows from how many shards and replicas there are, and on what."""
+    if before is not None and spec.spec.shards != before.spec.shards:
+        yield Fault(("spec", "shards"), _moves(spec.spec.shards, before))
     replicas = spec.spec.replicas
     if replicas == 2:
         found = "of 2 replicas both are a quorum: while one is away nothing is acknowledged at quorum"
@@ -62,9 +79,6 @@ def _changed(now: CollectionSpec, before: CollectionSpec) -> Iterator[Fault]:
             yield _fixed(("spec", name), f"{name} {getattr(before, name)} → {getattr(now, name)}")
     if now.index.device != before.index.device:
         yield _fixed(("spec", "index", "device"), f"device {before.index.device} → {now.index.device}")
-    if now.shards != before.shards:
-        found = f"shards {before.shards} → {now.shards}: rows are where the hash of their id and {before.shards} say"
-        yield Fault(("spec", "shards"), found, f"{before.shards}, or another collection with all rows imported into it")
     if now.restore != before.restore:
         found = "a collection that is there begins with no other rows than it began with"
         yield Fault(("spec", "restore"), found, "what it was, or another collection")
@@ -73,6 +87,32 @@ def _changed(now: CollectionSpec, before: CollectionSpec) -> Iterator[Fault]:
         found = f"embedding {name} {getattr(before.embedding, name)} → {getattr(now.embedding, name)}"
         yield _fixed(("spec", "embedding", name), found)
     yield from _changed_fields(now, before)
+
+
+def _moved(now: CollectionSpec, before: Known) -> Iterator[Fault]:
+    """Another number of shards, at a time when there can be one."""
+    path, was, serving = ("spec", "shards"), before.spec.shards, before.serving
+    if now.shards in (was, serving):
+        return
+    if was != serving:
+        found = f"{now.shards} shards, while rows move from {serving} to {was}: {before.status.get('reason', '')}"
+        yield Fault(path, found, f"{was} until they have, or {serving} to undo it")
+    elif before.status.get("phase") == "Rebuilding" or _builds(now) != _builds(before.spec):
+        found = f"shards {was} → {now.shards} while indexes are built anew: {before.status.get('reason', '')}"
+        yield Fault(path, found, f"{was} until they are (biplane explain collection/NAME), or the index as it was")
+
+
+def _builds(spec: CollectionSpec) -> object:
+    """What of an index is built, not only searched with."""
+    return spec.index.model_dump(exclude=set(SEARCH_PARAMETERS))
+
+
+def _moves(shards: int, before: Known) -> str:
+    serving = before.serving
+    if shards == serving:
+        return f"the move to {before.spec.shards} shards is undone: {serving} serve on"
+    found = f"{serving} → {shards}: every row is copied into new shards while the old ones serve, then writes wait for"
+    return f"{found} about a second. Until then both take memory and disk; shards: {serving} undoes it"
 
 
 def _changed_fields(now: CollectionSpec, before: CollectionSpec) -> Iterator[Fault]:

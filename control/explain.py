@@ -59,16 +59,19 @@ def _explain(subject: Object, world: _World, depth: int) -> tuple[Finding, ...]:
     if subject.kind == "Collection":
         for shard in subject.status.get("shards", ()):
             findings += tuple(_shard(shard, depth + 1))
+        for shard in subject.status.get("move", ()):
+            findings += tuple(_shard(shard, depth + 1, "new shard"))
         for workload in (o for o in world.stored if o.kind == "Workload" and _is_of(o, subject)):
             if workload.status.get("phase") == "Pending":
                 findings += _explain(workload, world, depth + 1)
     return findings
 
 
-def _shard(told: Mapping[str, Any], depth: int) -> Iterator[Finding]:
+def _shard(told: Mapping[str, Any], depth: int, called: str = "shard") -> Iterator[Finding]:
     """A shard of a collection and its replicas, and what they lack."""
     said = told["waits"] or f"replica {told['leader']} leads epoch {told['epoch']}"
-    yield Finding(depth, f"shard {told['shard']}", told["phase"], said)
+    fills = f"; it {told['fills']}" if told.get("fills") else ""
+    yield Finding(depth, f"{called} {told['shard']}", told["phase"], said + fills)
     for lack in told["lacks"]:
         yield Finding(depth + 1, "lacks", "", lack)
     for one in told["replicas"]:

@@ -107,7 +107,7 @@ def health_of(
     problems += [
         f"collection {o.name} is {o.status.get('phase', 'Starting')}: {o.status.get('reason', 'not seen yet')}"
         for o in stored
-        if o.kind == "Collection" and o.status.get("phase") not in ("Ready", "Rebuilding")
+        if o.kind == "Collection" and o.status.get("phase") not in ("Ready", "Rebuilding", "Moving")
     ]
     return Health(
         components,

@@ -28,6 +28,8 @@ class VectorReport:
     were acknowledged. A search takes `search_ms` in all, those that went together `scan_ms` in the shard's data; a
     write takes `write_ms` until it is acknowledged. `recall` is recall@10 against exact search of the last sampled
     queries, -1 where none was sampled. `behind` is how many entries a replica has not applied of those it knows of.
+    A leader that gets rows from the shards of an earlier layout has `copied` so much of them, 0 to 1 (-1: it gets
+    none), and lacks `uncopied` entries of their logs.
     """
 
     rows: int = 0
@@ -43,6 +45,8 @@ class VectorReport:
     behind: int = 0
     leads: bool = False
     recall: float = -1.0
+    copied: float = -1.0
+    uncopied: int = 0
     search_ms: Mapping[int, int] = field(default_factory=dict)
     scan_ms: Mapping[int, int] = field(default_factory=dict)
     write_ms: Mapping[int, int] = field(default_factory=dict)

@@ -12,6 +12,10 @@ class UnknownCollection(Exception):
     """No table has said anything of it; the message names those that there are."""
 
 
+class UnknownToken(Exception):
+    """A token of a shard that the collection never had."""
+
+
 class Failed(Exception):
     """A write that is not acknowledged by all of its shards. `written` has the tokens of those that have it, `unknown`
     those that may have it, `refused` those that do not; each by the shard's number, with the reason.

@@ -90,6 +90,7 @@ class Replica(ReplicaCalls):
 
     def _told(self, memory_bytes: int, disk_bytes: int) -> VectorReport:
         core, figures = self._core, self._core.machine.shard.figures()
+        filling = core.filler.standing if core.filler else None
         counts, times = self._meter.counts(), self._meter.times()
         return VectorReport(
             rows=figures.rows,
@@ -103,6 +104,8 @@ class Replica(ReplicaCalls):
             behind=core.journal.committed - core.machine.applied.value,
             leads=core.state.leads,
             recall=self._meter.recall,
+            copied=filling.copied if filling else -1.0,
+            uncopied=filling.behind if filling else 0,
             searches=counts.get("searches", 0),
             writes=counts.get("writes", 0),
             search_ms=times["search_ms"],

@@ -22,7 +22,8 @@ from actors.vectors.changes import from_bytes, of_ids, to_bytes, whole_rows
 from actors.vectors.coalesce import Coalescer
 from actors.vectors.entry import Kind
 from actors.vectors.query import Hits, Level, Query
-from actors.vectors.replication.messages import Peer
+from actors.vectors.replication.feeding import page, tail
+from actors.vectors.replication.messages import Other
 from actors.vectors.replication.opening import open_replica
 from actors.vectors.replication.reads import admit
 from actors.vectors.replication.standing import standing_of
@@ -49,7 +50,7 @@ class ReplicaCalls:
     """To be made where its event loop runs; `generation` counts the specs of the collection."""
 
     def __init__(
-        self, name: str, directory: Path, spec: CollectionSpec, generation: int, peers: Callable[[str], Peer]
+        self, name: str, directory: Path, spec: CollectionSpec, generation: int, peers: Callable[[str], Other]
     ) -> None:
         self._generation = generation
         self._searchers = ThreadPoolExecutor(SEARCH_THREADS, "search")
@@ -185,6 +186,10 @@ class ReplicaCalls:
                 return await self._core.copies.begin()
             case "chunk":
                 return await self._core.copies.chunk(*pickle.loads(body))
+            case "page":
+                return await page(self._core, *pickle.loads(body))
+            case "tail":
+                return await tail(self._core, *pickle.loads(body))
             case _:
                 return await self._core.copies.end(pickle.loads(body))
 

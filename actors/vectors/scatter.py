@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,19 +20,25 @@ from actors.vectors.changes import from_bytes, of_ids, to_bytes
 from actors.vectors.collection_table import CollectionTable
 from actors.vectors.merging import first_by_id, in_order, merge_hits
 from actors.vectors.query import Level, Query, TextQuery
-from actors.vectors.replication.errors import NoQuorum, Refused, Unknown
+from actors.vectors.replication.errors import Moved, NoQuorum, Refused, Unknown
 from actors.vectors.routing import shard_of
 from actors.vectors.rows import ID
 from actors.vectors.shard_calls import Call, ShardCalls
 from actors.vectors.snapshot import ShardCopy
+from actors.vectors.tables import CollectionRow
 from actors.vectors.together import Asked, Together
 from actors.vectors.wire import query_bytes, read_hits, text_query_bytes
 from control.specs.collection import Acknowledgement
 from control.specs.vector_filter import Filter
 
+Tokens = Mapping[int, int]
+
 
 class Shards:
-    """`door` reads the table, in a thread, and may fail: then the last one holds."""
+    """`door` reads the table, in a thread, and may fail: then the last one holds.
+
+    Where other shards serve by the time that some are asked, what these have not acknowledged goes to the others.
+    """
 
     def __init__(self, door: Callable[[], Mapping[str, Any] | None], call: Call) -> None:
         self.table = CollectionTable(door)
@@ -53,12 +59,9 @@ class Shards:
         seconds: float = 30.0,
     ) -> Receipt:  # fmt: skip
         """Each `id` and the columns to be put into the rows that are there; each id once in all. Raises Failed."""
-        row = await self.table.collection(name)
-        words: defaultdict[int, list[bytes]] = defaultdict(list)
-        for change in changes:
-            for shard, part in _by_shard(change, len(row.shards)).items():
-                words[shard].append(to_bytes(part))
-        return await self._write(name, "update", words, acknowledge or row.spec.acknowledge, seconds)
+        return await self._batches(
+            name, "update", changes, lambda some: [to_bytes(one) for one in some], acknowledge, seconds
+        )
 
     async def delete(
         self, name: str, ids: pa.Array, acknowledge: Acknowledgement | None = None, seconds: float = 30.0
@@ -70,76 +73,73 @@ class Shards:
         self, name: str, where: Filter, acknowledge: Acknowledgement | None = None, seconds: float = 30.0
     ) -> Receipt:
         """Raises Failed."""
-        row = await self.table.collection(name)
-        words = dict.fromkeys(range(len(row.shards)), where)
-        return await self._write(name, "delete_where", words, acknowledge or row.spec.acknowledge, seconds)
+        return await self._write(
+            name, "delete_where", lambda row, _: dict.fromkeys(row.numbers, where), acknowledge, seconds
+        )
 
-    # Reads; `tokens` are those of receipts
+    # Reads; `tokens` are those of receipts. Of a shard that there never was they raise UnknownToken
 
     async def search(
-        self, name: str, query: Query, tokens: Mapping[int, int] | None = None, offset: int = 0, seconds: float = 10.0
+        self, name: str, query: Query, tokens: Tokens | None = None, offset: int = 0, seconds: float = 10.0
     ) -> Found:
         """The k nearest behind the first `offset`, over all shards. Raises Unanswered where none answered."""
+        await self.table.collection(name, tokens or ())  # who brings a wrong token is refused alone
         return await self._together.search(Asked(name, query, tokens or {}, offset, seconds))
 
     async def search_text(
-        self, name: str, query: TextQuery, tokens: Mapping[int, int] | None = None, seconds: float = 10.0
+        self, name: str, query: TextQuery, tokens: Tokens | None = None, seconds: float = 10.0
     ) -> Found:
         """The k that fit the words best, over all shards. Raises Unanswered where none answered."""
-        row = await self.table.collection(name)
 
-        def words(shard: int) -> tuple[Any, ...]:
-            return (text_query_bytes(replace(query, token=(tokens or {}).get(shard, 0))),)
+        def words(row: CollectionRow, shard: int) -> tuple[Any, ...]:
+            return (text_query_bytes(replace(query, token=row.least(shard, tokens or {}))),)
 
-        parts, missing = await self._ask(name, range(len(row.shards)), "search_text", words, query.level, seconds)
+        parts, missing = await self._ask(name, tokens, "search_text", words, query.level, seconds)
         return _merged(parts, missing, query.k, 0)
 
     async def fetch(
         self, name: str, ids: pa.Array, columns: tuple[str, ...] = (), level: Level = Level.LOG,
-        tokens: Mapping[int, int] | None = None, seconds: float = 10.0,
+        tokens: Tokens | None = None, seconds: float = 10.0,
     ) -> pa.RecordBatch:  # fmt: skip
         """`id` and the columns, in the order of `ids`, without those that there are not. Raises Unanswered."""
-        row = await self.table.collection(name)
-        shards = shard_of(ids, len(row.shards))
-        wanted = {int(shard): ids.filter(pa.array(shards == shard)) for shard in np.unique(shards)} or {0: ids}
 
-        def words(shard: int) -> tuple[Any, ...]:
-            return to_bytes(of_ids(wanted[shard])), columns, level, (tokens or {}).get(shard, 0)
+        def words(row: CollectionRow, shard: int) -> tuple[Any, ...]:
+            mine = ids.filter(pa.array(row.first + shard_of(ids, len(row.shards)) == shard))
+            return to_bytes(of_ids(mine)), columns, level, row.least(shard, tokens or {})
 
-        parts = await self._ask_all(name, wanted, "fetch", words, level, seconds)
+        def concerned(row: CollectionRow) -> Iterable[int]:
+            return [row.first + int(part) for part in np.unique(shard_of(ids, len(row.shards)))] or [row.first]
+
+        parts = await self._ask_all(name, tokens, "fetch", words, level, seconds, concerned)
         return in_order([from_bytes(part) for part in parts], ids)
 
     async def scroll(
         self, name: str, where: Filter, after: int | str | None, limit: int, columns: tuple[str, ...] = (),
-        level: Level = Level.LOG, tokens: Mapping[int, int] | None = None, seconds: float = 10.0,
+        level: Level = Level.LOG, tokens: Tokens | None = None, seconds: float = 10.0,
     ) -> pa.RecordBatch:  # fmt: skip
         """The first `limit` rows that match, with greater ids than `after`, in their order. Raises Unanswered."""
-        row = await self.table.collection(name)
 
-        def words(shard: int) -> tuple[Any, ...]:
-            return where, after, limit, columns, level, (tokens or {}).get(shard, 0)
+        def words(row: CollectionRow, shard: int) -> tuple[Any, ...]:
+            return where, after, limit, columns, level, row.least(shard, tokens or {})
 
-        parts = await self._ask_all(name, range(len(row.shards)), "scroll", words, level, seconds)
+        parts = await self._ask_all(name, tokens, "scroll", words, level, seconds)
         return first_by_id([from_bytes(part) for part in parts], limit)
 
     async def count(
-        self, name: str, where: Filter, level: Level = Level.LOG, tokens: Mapping[int, int] | None = None,
-        seconds: float = 10.0,
-    ) -> int:  # fmt: skip
+        self, name: str, where: Filter, level: Level = Level.LOG, tokens: Tokens | None = None, seconds: float = 10.0
+    ) -> int:
         """Raises Unanswered."""
-        row = await self.table.collection(name)
 
-        def words(shard: int) -> tuple[Any, ...]:
-            return where, level, (tokens or {}).get(shard, 0)
+        def words(row: CollectionRow, shard: int) -> tuple[Any, ...]:
+            return where, level, row.least(shard, tokens or {})
 
-        return sum(await self._ask_all(name, range(len(row.shards)), "count", words, level, seconds))
+        return sum(await self._ask_all(name, tokens, "count", words, level, seconds))
 
     # For those who run the plane
 
     async def snapshot(self, name: str, url: str, seconds: float) -> list[ShardCopy]:
         """Each shard as its leader has it now, copied to its place at `url`. Raises Unanswered, SnapshotError."""
-        row = await self.table.collection(name)
-        return await self._ask_all(name, range(len(row.shards)), "snapshot", lambda _: (url,), Level.QUORUM, seconds)
+        return await self._ask_all(name, None, "snapshot", lambda *_: (url,), Level.QUORUM, seconds)
 
     async def optimise(self, name: str, seconds: float = 10.0) -> dict[str, str]:
         """Every replica begins to make one segment of all its rows; by actor, why one of them does not."""
@@ -152,68 +152,106 @@ class Shards:
     # How
 
     async def _search(self, asked: Asked) -> Found:
-        row, query = await self.table.collection(asked.name), asked.query
+        query = asked.query
         behind = replace(query, k=query.k + asked.offset)
 
-        def words(shard: int) -> tuple[Any, ...]:
-            return (query_bytes(replace(behind, token=asked.tokens.get(shard, 0))),)
+        def words(row: CollectionRow, shard: int) -> tuple[Any, ...]:
+            return (query_bytes(replace(behind, token=row.least(shard, asked.tokens))),)
 
-        shards = range(len(row.shards))
-        parts, missing = await self._ask(asked.name, shards, "search", words, query.level, asked.seconds)
+        parts, missing = await self._ask(asked.name, asked.tokens, "search", words, query.level, asked.seconds)
         return _merged(parts, missing, query.k, asked.offset)
 
     async def _by_id(
         self, name: str, method: str, rows: pa.RecordBatch, acknowledge: Acknowledgement | None, seconds: float
     ) -> Receipt:
-        row = await self.table.collection(name)
-        words = {shard: to_bytes(part) for shard, part in _by_shard(rows, len(row.shards)).items()}
-        return await self._write(name, method, words, acknowledge or row.spec.acknowledge, seconds)
+        return await self._batches(name, method, [rows], _joined, acknowledge, seconds)
+
+    async def _batches(
+        self, name: str, method: str, batches: Sequence[pa.RecordBatch],
+        word: Callable[[Sequence[pa.RecordBatch]], Any],
+        acknowledge: Acknowledgement | None, seconds: float,
+    ) -> Receipt:  # fmt: skip
+        """Each row goes to the shard of its id; `word` is what a shard is sent for the batches that are its own."""
+        parts: dict[int, list[pa.RecordBatch]] = {0: list(batches)}
+
+        def split(row: CollectionRow, left: Iterable[int]) -> Mapping[int, Any]:
+            nonlocal parts
+            batches = [batch for shard in left for batch in parts[shard]]
+            parts = defaultdict(list)
+            for batch in batches:
+                for shard, part in _by_shard(batch, row).items():
+                    parts[shard].append(part)
+            return {shard: word(some) for shard, some in parts.items()}
+
+        return await self._write(name, method, split, acknowledge, seconds)
 
     async def _write(
-        self, name: str, method: str, words: Mapping[int, Any], acknowledge: Acknowledgement, seconds: float
-    ) -> Receipt:
+        self, name: str, method: str, split: Callable[[CollectionRow, Iterable[int]], Mapping[int, Any]],
+        acknowledge: Acknowledgement | None, seconds: float,
+    ) -> Receipt:  # fmt: skip
+        """`split` says what goes to which shard, of that which was for the shards that it is given: 0 at first."""
         until = asyncio.get_running_loop().time() + seconds
-        writes = [self._calls.write(name, shard, method, word, acknowledge, until) for shard, word in words.items()]
-        answers = dict(zip(words, await asyncio.gather(*writes, return_exceptions=True), strict=True))
-        written = {shard: one for shard, one in answers.items() if isinstance(one, tuple)}
-        wrong = {shard: one for shard, one in answers.items() if isinstance(one, BaseException)}
-        if not wrong:
-            return Receipt({shard: token for shard, (token, _) in written.items()}, sum(n for _, n in written.values()))
-        for error in wrong.values():
-            if not isinstance(error, (Unknown, NoQuorum, Refused)):
-                raise error
-        unknown = {shard: str(error) for shard, error in wrong.items() if isinstance(error, Unknown)}
-        refused = {shard: str(error) for shard, error in wrong.items() if shard not in unknown}
-        raise Failed({shard: token for shard, (token, _) in written.items()}, unknown, refused)
+        written: dict[int, tuple[int, int]] = {}
+        left, maybe = [0], False
+        while left:
+            row = await self.table.collection(name)
+            words, level = split(row, left), acknowledge or row.spec.acknowledge
+            writes = [self._calls.write(name, one, method, word, level, until, maybe) for one, word in words.items()]
+            answers = dict(zip(words, await asyncio.gather(*writes, return_exceptions=True), strict=True))
+            written |= {shard: one for shard, one in answers.items() if isinstance(one, tuple)}
+            wrong = {shard: one for shard, one in answers.items() if isinstance(one, BaseException)}
+            left = [shard for shard, one in wrong.items() if isinstance(one, Moved)]
+            maybe = any(one.maybe for one in wrong.values() if isinstance(one, Moved))
+            if len(left) < len(wrong):
+                raise _failed(written, wrong)
+        return Receipt({shard: token for shard, (token, _) in written.items()}, sum(n for _, n in written.values()))
 
-    async def _ask_all(
-        self, name: str, shards: Any, method: str, words: Callable[[int], tuple[Any, ...]], level: Level, seconds: float
-    ) -> list[Any]:
-        parts, missing = await self._ask(name, shards, method, words, level, seconds)
+    async def _ask_all(self, *words: Any) -> list[Any]:
+        parts, missing = await self._ask(*words)
         if missing:
             raise Unanswered(missing)
         return list(parts.values())
 
     async def _ask(
-        self, name: str, shards: Any, method: str, words: Callable[[int], tuple[Any, ...]], level: Level, seconds: float
-    ) -> tuple[dict[int, Any], dict[int, str]]:
-        """The answers by shard, and why there is none of the others."""
+        self, name: str, tokens: Tokens | None, method: str, words: Callable[[CollectionRow, int], tuple[Any, ...]],
+        level: Level, seconds: float, concerned: Callable[[CollectionRow], Iterable[int]] = lambda row: row.numbers,
+    ) -> tuple[dict[int, Any], dict[int, str]]:  # fmt: skip
+        """The answers by shard, of those that are concerned, and why there is none of the others."""
         until = asyncio.get_running_loop().time() + seconds
-        numbers = list(shards)
-        if len(numbers) == 1:
-            answers = [await self._calls.ask(name, numbers[0], method, words(numbers[0]), level, until)]
-        else:
-            asks = [self._calls.ask(name, shard, method, words(shard), level, until) for shard in numbers]
-            answers = await asyncio.gather(*asks)
-        told = {shard: answer for shard, (answer, why) in zip(numbers, answers, strict=True) if not why}
-        return told, {shard: why for shard, (_, why) in zip(numbers, answers, strict=True) if why}
+        while True:
+            row = await self.table.collection(name, tokens or ())
+            numbers = list(concerned(row))
+            asks = [self._calls.ask(name, one, method, words(row, one), level, until) for one in numbers]
+            try:
+                answers = [await asks[0]] if len(asks) == 1 else await asyncio.gather(*asks)
+            except Moved:
+                continue
+            told = {shard: answer for shard, (answer, why) in zip(numbers, answers, strict=True) if not why}
+            return told, {shard: why for shard, (_, why) in zip(numbers, answers, strict=True) if why}
 
 
-def _by_shard(rows: pa.RecordBatch, shards: int) -> dict[int, pa.RecordBatch]:
+def _failed(written: Mapping[int, tuple[int, int]], wrong: Mapping[int, BaseException]) -> BaseException:
+    for error in wrong.values():
+        if not isinstance(error, (Unknown, NoQuorum, Refused, Moved)):
+            return error
+    unknown = {
+        shard: str(error)
+        for shard, error in wrong.items()
+        if isinstance(error, Unknown) or (isinstance(error, Moved) and error.maybe)
+    }
+    refused = {shard: str(error) for shard, error in wrong.items() if shard not in unknown}
+    return Failed({shard: token for shard, (token, _) in written.items()}, unknown, refused)
+
+
+def _by_shard(rows: pa.RecordBatch, row: CollectionRow) -> dict[int, pa.RecordBatch]:
     """The rows of each shard that has some of them."""
-    owners = shard_of(rows.column(ID), shards)
+    owners = row.first + shard_of(rows.column(ID), len(row.shards))
     numbers = [int(one) for one in np.unique(owners)]
     return {one: rows if len(numbers) == 1 else rows.filter(pa.array(owners == one)) for one in numbers}
+
+
+def _joined(batches: Sequence[pa.RecordBatch]) -> bytes:
+    return to_bytes(batches[0] if len(batches) == 1 else pa.concat_batches(batches))
 
 
 def _merged(parts: Mapping[int, bytes], missing: Mapping[int, str], k: int, offset: int) -> Found:

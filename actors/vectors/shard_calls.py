@@ -19,6 +19,7 @@ from actors.vectors.replication.errors import (
     Behind,
     Degraded,
     Fenced,
+    Moved,
     NoQuorum,
     NotLeader,
     Refused,
@@ -31,7 +32,7 @@ PAUSE_SECONDS = 0.05
 """Before a shard without a leader is asked again."""
 LATE_SECONDS = 0.5
 """Of a deadline are left for the way back."""
-UNABLE = (NotLeader, Behind, Degraded, NoQuorum, Fenced, Starting)
+UNABLE = (NotLeader, Behind, Degraded, NoQuorum, Fenced, Moved, Starting)
 """What a replica says that answers, but not this read."""
 
 
@@ -50,12 +51,17 @@ class ShardCalls:
         self._hedges: defaultdict[tuple[str, int, str], Hedge] = defaultdict(Hedge)
 
     async def write(
-        self, name: str, shard: int, method: str, word: Any, acknowledge: Acknowledgement, until: float
+        self, name: str, shard: int, method: str, word: Any, acknowledge: Acknowledgement, until: float, maybe: bool
     ) -> tuple[int, int]:
-        """Goes after the leader until it is acknowledged, refused, or late. Raises Unknown, NoQuorum and Refused."""
-        loop, maybe, why = asyncio.get_running_loop(), False, "no leader is known"
+        """Goes after the leader until it is acknowledged, refused, or late. Raises Unknown, NoQuorum and Refused, and
+        Moved once other shards serve; `maybe` it was written before.
+        """
+        loop, why = asyncio.get_running_loop(), "no leader is known"
         while (left := until - (sent := loop.time())) > 0:
-            leader = self._table.shard(name, shard).leader
+            try:
+                leader = self._table.shard(name, shard).leader
+            except Moved:
+                raise Moved(maybe) from None
             if leader:
                 try:
                     async with self._table.while_leading(name, shard, leader, left):
@@ -66,7 +72,7 @@ class ShardCalls:
                     self._table.learn(name, shard, error)
                 except (Unknown, ConnectionError, TimeoutError) as error:
                     maybe, why = True, str(error) or _late(sent)
-                except NoQuorum as error:
+                except (NoQuorum, Moved) as error:
                     why = str(error)
                 except Refused:
                     if maybe:
@@ -80,7 +86,7 @@ class ShardCalls:
     async def ask(
         self, name: str, shard: int, method: str, words: tuple[Any, ...], level: Level, until: float
     ) -> tuple[Any, str]:
-        """The answer and "", or why there is none."""
+        """The answer and "", or why there is none. Raises Moved once other shards serve."""
         ask = self._ask_leader if level is Level.QUORUM else self._ask_any
         return await ask(name, shard, method, words, until)
 

@@ -97,8 +97,8 @@ class SnapshotPlace:
             if not self._files.exists(f"{self._root}/{BEGUN}"):
                 raise SnapshotError(f"there is no snapshot at {self.url}: neither {COLLECTION} nor {BEGUN}")
             begun = json.loads(self._text(BEGUN))
-            shards = (f"shard-{n}/*/{SHARD}" for n in range(begun["shards"]))
-            lacks = [COLLECTION, *(one for one in shards if not self._files.glob(f"{self._root}/{one}"))]
+            there = {path.split("/")[-3] for path in self._files.glob(f"{self._root}/shard-*/*/{SHARD}")}
+            lacks = [COLLECTION, *([f"{n} of {begun['shards']} shards"] if (n := begun["shards"] - len(there)) else [])]
             raise SnapshotError(
                 f"the snapshot of {begun['collection']} at {self.url}, begun {begun['taken']}, was not finished: "
                 f"missing are {_few(lacks)}"

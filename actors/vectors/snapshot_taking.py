@@ -19,8 +19,9 @@ async def take(shards: Shards, name: str, url: str, seconds: float) -> Snapshot:
     row = await shards.table.collection(name)
     taken = datetime.now(UTC).isoformat(timespec="seconds")
     place = SnapshotPlace(url)
-    await asyncio.to_thread(place.begin, name, taken, row.spec.shards)
+    await asyncio.to_thread(place.begin, name, taken, len(row.shards))
     copies = await shards.snapshot(name, url, seconds)
-    snapshot = Snapshot(name, taken, version("biplane"), row.spec, tuple(copies))
+    spec = row.spec.model_copy(update={"shards": len(copies)})  # more or fewer may be wanted, and not serve yet
+    snapshot = Snapshot(name, taken, version("biplane"), spec, tuple(copies))
     await asyncio.to_thread(place.finish, snapshot)
     return snapshot

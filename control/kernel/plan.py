@@ -197,10 +197,9 @@ class AskPromise(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class AssignReplica(Effect):
-    """The replica takes its part, by the `number`th state of its shard."""
+    """The replica takes its part."""
 
     actor: str
-    number: int
     assignment: Assignment
 
 

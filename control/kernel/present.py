@@ -9,7 +9,7 @@ from typing import Protocol
 
 from control.kernel.plan import Effect
 from control.specs.inventory import NodeReport
-from control.specs.replica import Promise, Standing
+from control.specs.replica import Assignment, Promise, Standing
 
 
 class StepState(Enum):
@@ -72,15 +72,15 @@ class NodeView:
 class ReplicaView:
     """The actor of one replica: how it is, as it last said, and for how many seconds nothing was heard of it.
 
-    `promise` is its answer to the last question, `told` the last assignment that it took (as `AssignReplica` counts
-    them; 0: none since its process began). `trouble` says what it answered instead. Of one that was to be ended is only
+    `promise` is its answer to the last question, `told` the last assignment that it took since its process began.
+    `trouble` says what it answered instead. Of one that was to be ended is only
     known whether it is `gone`, with its files.
     """
 
     standing: Standing | None = None
     unheard: float = 0.0
     promise: Promise | None = None
-    told: int = 0
+    told: Assignment | None = None
     trouble: str = ""
     gone: bool = False
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from control.kernel.ids import NAMESPACE
 from control.kernel.imports import load
 from control.kernel.plan import AskPromise, AssignReplica, EndReplica, EnsureReplica, RetuneReplica
 from control.kernel.present import ReplicaView
-from control.specs.replica import Promise, Standing
+from control.specs.replica import Assignment, Promise, Standing
 
 REPLICA = "actors.vectors.replica:Replica"
 ASK_SECONDS = 1.0
@@ -56,9 +56,15 @@ class _Replica:
     asked: float = 0.0
     standing: Standing | None = None
     promise: Promise | None = None
-    told: int = 0
+    told: Assignment | None = None
     trouble: str = ""
-    calls: dict[tuple[str, int], Any] = field(default_factory=dict)
+    calls: dict[tuple[str, Hashable], Any] = field(default_factory=dict)
+
+    @property
+    def hurries(self) -> bool:
+        """Clients wait for what it says next."""
+        fill = self.told.move.fill if self.told else None
+        return fill is not None and fill.attempt > 0
 
 
 class Replicas:
@@ -109,7 +115,7 @@ class Replicas:
 
     def assign(self, effect: AssignReplica) -> None:
         method = "lead" if effect.assignment.leader == effect.actor else "follow"
-        self._call(effect.actor, ("assign", effect.number), method, effect.assignment)
+        self._call(effect.actor, ("assign", effect.assignment), method, effect.assignment)
 
     def retune(self, effect: RetuneReplica) -> None:
         self._call(effect.actor, ("retune", effect.generation), "retune", effect.generation, effect.spec)
@@ -122,7 +128,8 @@ class Replicas:
             ray.kill(self._replicas.pop(name).handle, no_restart=True)
         for name, one in list(self._replicas.items()):
             self._hear(name, one, now)
-            if name in self._replicas and now - one.asked >= ASK_SECONDS and ("standing", 0) not in one.calls:
+            due = one.hurries or now - one.asked >= ASK_SECONDS
+            if name in self._replicas and due and ("standing", 0) not in one.calls:
                 one.calls["standing", 0], one.asked = one.handle.standing.remote(), now
         for name, ending in list(self._endings.items()):
             if _is_done(ending):
@@ -142,7 +149,7 @@ class Replicas:
         if time.monotonic() - failed < AGAIN_SECONDS:
             raise ReplicaFailed(f"{name}: {why}")
 
-    def _call(self, name: str, asked: tuple[str, int], method: str, *arguments: Any) -> None:
+    def _call(self, name: str, asked: tuple[str, Hashable], method: str, *arguments: Any) -> None:
         """One call of a kind at a time: what was overtaken meanwhile is asked anew when it is answered."""
         one = self._replicas.get(name)
         if one is not None and not any(kind == asked[0] for kind, _ in one.calls):
@@ -160,21 +167,21 @@ class Replicas:
                 one.trouble, one.heard = _words(error), now
             except RayError:
                 # Its process is being started again: what its disk has is to be heard before it is told anything.
-                one.told, one.standing = 0, None
+                one.told, one.standing = None, None
             else:
                 self._take(one, asked, answer, now)
 
-    def _take(self, one: _Replica, asked: tuple[str, int], answer: Any, now: float) -> None:
+    def _take(self, one: _Replica, asked: tuple[str, Hashable], answer: Any, now: float) -> None:
         one.heard = now
         match asked:
             case ("standing", _):
                 if one.standing is not None and one.standing.pid != answer.pid:
-                    one.told = 0
+                    one.told = None
                 one.standing = answer
             case ("promise", _):
                 one.promise, one.trouble = answer, ""
-            case ("assign", number):
-                one.told, one.trouble = number, ""
+            case ("assign", Assignment() as assignment):
+                one.told, one.trouble = assignment, ""
             case _:
                 one.trouble = ""
 

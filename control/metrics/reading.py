@@ -102,13 +102,16 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard of a collection: the epoch of its leader (0: it never had one), and how many replicas belong to it."""
+    """A shard of a collection: the epoch of its leader (0: it never had one), how many replicas belong to it, and
+    whether it has the rows of the layout before it.
+    """
 
     collection: str
     number: int
     phase: str
     epoch: int
     members: int
+    filled: bool = True
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,8 @@ def _vectors(beats: Iterable[Heartbeat]) -> dict[str, VectorReport]:
 
 def _shard(stored: Object) -> Shard:
     told = stored.spec
-    return Shard(told["collection"], told["number"], told["phase"], told["epoch"], len(told["members"]))
+    filled = told.get("filled", 0) >= 0
+    return Shard(told["collection"], told["number"], told["phase"], told["epoch"], len(told["members"]), filled)
 
 
 def _loads(beats: Iterable[Heartbeat]) -> dict[str, DeviceLoad]:

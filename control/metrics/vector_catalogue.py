@@ -1,6 +1,6 @@
 """The metrics of collections: what each replica of a shard says of itself, and what vectors control made of it. Pure.
 
-A replica has 13 series besides its three histograms. No more than `MOST_REPLICAS` are shown, the first by name.
+A replica has 15 series besides its three histograms. No more than `MOST_REPLICAS` are shown, the first by name.
 """
 
 from __future__ import annotations
@@ -51,6 +51,16 @@ REPLICAS: Section[VectorReport] = Section(
             "Recall@10 of the last sampled searches against exact ones; absent where none was sampled.",
             lambda r: None if r.recall < 0 else r.recall,
         ),
+        gauge(
+            "biplane_vectors_copied_ratio",
+            "Of the rows that it gets from the shards of an earlier layout; absent where it gets none.",
+            lambda r: None if r.copied < 0 else r.copied,
+        ),
+        gauge(
+            "biplane_vectors_uncopied_entries",
+            "Of the logs of those shards; absent where it gets no rows from others.",
+            lambda r: None if r.copied < 0 else r.uncopied,
+        ),
         counter("biplane_vectors_searches_total", "Queries that were answered.", lambda r: r.searches),
         counter("biplane_vectors_writes_total", "Writes that were acknowledged.", lambda r: r.writes),
         times("biplane_vectors_search_seconds", "Of a search, with its wait.", lambda r: r.search_ms, -21, 91),
@@ -65,6 +75,7 @@ SHARDS: Section[Shard] = Section(
     (
         gauge("biplane_vectors_epoch", "Grows by each change of the leader or the members.", lambda s: s.epoch),
         gauge("biplane_vectors_members", "Replicas that are members.", lambda s: s.members),
+        gauge("biplane_vectors_filled", "0 while it copies rows from the shards before it.", lambda s: s.filled),
         gauge("biplane_vectors_serving", "1 while it has a leader that commits.", lambda s: s.phase == "Serving"),
     ),
 )

@@ -41,13 +41,69 @@ class Promise:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A shard that rows come from: the names of its members, and which part of `parts` of all hashes is its own."""
+
+    members: tuple[str, ...]
+    part: int
+    parts: int
+
+
+@dataclass(frozen=True)
+class Fill:
+    """A shard of another layout gets its rows from `sources`: those whose ids belong to `part` of `parts`.
+
+    It has all of them once every source is closed in the `attempt`, and has nothing more; 0 while they are open.
+    """
+
+    part: int
+    parts: int
+    sources: tuple[Source, ...]
+    attempt: int = 0
+
+
+@dataclass(frozen=True)
+class Move:
+    """What another number of shards asks of one. While it `feeds` others its members keep their logs. A leader that is
+    `closed` (the number of the attempt; 0 while it is open) takes no writes, and answers no fresh reads.
+    """
+
+    feeds: bool = False
+    closed: int = 0
+    fill: Fill | None = None
+
+
+STILL = Move()
+
+
+@dataclass(frozen=True)
 class Assignment:
-    """`leader`, `members` and `learners` are names of actors. Learners are fed by the leader and count for nothing."""
+    """`leader`, `members` and `learners` are names of actors. Learners are fed by the leader and count for nothing.
+
+    Of two of one epoch the one with the greater `number` holds.
+    """
 
     epoch: int
     leader: str
     members: tuple[str, ...]
     learners: tuple[str, ...] = ()
+    number: int = 0
+    move: Move = STILL
+
+
+@dataclass(frozen=True)
+class Filling:
+    """How far a leader is with the rows of an earlier layout: the share that is `copied`, 0 to 1, and how many entries
+    of the sources' logs it is `behind`; `trouble` says what it waits for.
+
+    `filled` is the attempt in which it got all of them, 0 for none: up to the entry `position` of its own log.
+    """
+
+    copied: float = 0.0
+    behind: int = 0
+    trouble: str = ""
+    filled: int = 0
+    position: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,7 +113,7 @@ class Standing:
     `leads` says whether it is that epoch's leader. `committed_epoch` is that of the last entry that it knows to be
     committed, `last_seq` how far its log goes. `reached` is False of a leader to which a quorum has not answered for a
     while. `building` counts segments whose index is still to be built as the spec of `generation` wants it. `degraded`
-    says what it could not open, and why.
+    says what it could not open, and why. `filling` is that of a leader that has rows to get.
     """
 
     pid: int
@@ -70,3 +126,4 @@ class Standing:
     reached: bool = True
     building: int = 0
     degraded: tuple[str, ...] = ()
+    filling: Filling | None = None

@@ -16,7 +16,7 @@ from control.kernel.plan import Effect, Plan
 from control.kernel.present import Drive
 from control.kernel.store import Store
 from control.vectors.decide import decide
-from control.vectors.state import Snapshot, Surroundings
+from control.vectors.state import Phase, Snapshot, Surroundings
 from control.vectors.view import Memory, observe
 
 
@@ -26,10 +26,16 @@ class Vectors:
     surroundings: Surroundings
     memory: Memory = field(default_factory=Memory)
     name: str = "vectors"
-    period: float = 1.0
+
+    @property
+    def period(self) -> float:
+        """Shorter while writes wait for what is decided next."""
+        return 0.1 if self.memory.closed else 1.0
 
     def observe(self, store: Store, now: float) -> Snapshot:
-        return observe(store, self.drive, self.surroundings, self.memory, now)
+        snapshot = observe(store, self.drive, self.surroundings, self.memory, now)
+        self.memory.closed = any(one.closed and one.phase is not Phase.ENDING for one in snapshot.shards)
+        return snapshot
 
     def decide(self, snapshot: Snapshot) -> Plan:
         return decide(snapshot)

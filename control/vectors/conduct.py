@@ -24,6 +24,8 @@ def advance(look: Look) -> Step:
     shard = look.shard
     if shard.phase.asks_promises:
         return _elected(look)
+    if (position := _filled(look)) is not None:
+        return Step(replace(shard, filled=position), "Filled", f"it has all rows of the shards before it: {position}")
     if shard.phase.led:
         if _settled(look):
             return _settle(look)
@@ -112,6 +114,14 @@ def _settle(look: Look) -> Step:
         ending=(*shard.ending, *(one for one in shard.replicas if one.number in former)),
     )
     return Step(settled, "Settled", f"replica {shard.leader} leads {len(shard.members)} replicas")
+
+
+def _filled(look: Look) -> int | None:
+    """Up to where in its log it has all rows of the layout that serves, where its leader says so."""
+    shard, filling = look.shard, look.standing.filling if look.standing else None
+    if shard.filled >= 0 or shard.phase is not Phase.SERVING or filling is None or not shard.attempt:
+        return None
+    return filling.position if filling.filled == shard.attempt else None
 
 
 def _leader_lost(look: Look) -> str:

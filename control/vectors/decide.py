@@ -6,21 +6,23 @@ pass is told of in the next one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from control.kernel.ids import TABLE_KIND, VECTORS_TABLE, VECTORS_WORKLOAD_PREFIX
-from control.kernel.plan import Plan, PutSpec, PutStatus, Remove
+from control.kernel.plan import Note, Plan, PutSpec, PutStatus, Remove
 from control.vectors.conduct import advance
 from control.vectors.devices import workload_of
 from control.vectors.ending import ended, endings, is_gone
 from control.vectors.enlist import enlisted
+from control.vectors.layouts import Turn, is_ready, layouts_of, turn_of
 from control.vectors.look import Look
 from control.vectors.memory import needed
 from control.vectors.orders import orders
+from control.vectors.placement import Room
 from control.vectors.stands import stands
-from control.vectors.state import Collection, Replica, Shard, Snapshot
+from control.vectors.state import Collection, Phase, Replica, Shard, Snapshot
 from control.vectors.step import Step, records_of
 from control.vectors.surface import surface
 from control.vectors.table import table_of
@@ -36,17 +38,13 @@ class _Outcome:
 
 
 def decide(snapshot: Snapshot) -> Plan:
-    plan, rooms, shards = Plan(), snapshot.rooms, {(one.life, one.number): one for one in snapshot.shards}
+    plan, rooms = Plan(), snapshot.rooms
     looks: list[Look] = []
     for collection in snapshot.collections:
-        of_it: list[tuple[Look, str]] = []
-        for number in range(collection.spec.shards):
-            shard = shards.get((collection.life, number)) or _first(collection, number)
-            outcome = _wanted(Look(shard, collection, snapshot, rooms))
-            plan, rooms = plan + outcome.plan, outcome.after.rooms
-            of_it.append((outcome.after, outcome.refused))
-        looks += [look for look, _ in of_it]
-        plan += _status(collection, stands(of_it))
+        outcomes, rooms = _outcomes(collection, snapshot, rooms)
+        plan = sum((one.plan for one in outcomes), plan)
+        looks += [one.after for one in outcomes]
+        plan += _status(collection, stands([(one.after, one.refused) for one in outcomes]))
     wanted = snapshot.unreadable | {one.life for one in snapshot.collections}
     ending = [ended(shard, snapshot) for shard in snapshot.shards if shard.life not in wanted]
     plan = sum(ending, plan)
@@ -57,16 +55,64 @@ def decide(snapshot: Snapshot) -> Plan:
     return plan + _workloads(snapshot, looks) + Plan((), surface(snapshot))
 
 
-def _first(collection: Collection, number: int) -> Shard:
-    name = f"{collection.name}.{collection.life}.{number}"
-    return Shard(name, collection.name, collection.life, number)
+def _outcomes(
+    collection: Collection, snapshot: Snapshot, rooms: Mapping[str, Room]
+) -> tuple[list[_Outcome], Mapping[str, Room]]:
+    """Of the shards that serve, and of those that will. Those of former layouts end."""
+    known = [one for one in snapshot.shards if one.life == collection.life] or _first(collection)
+    layouts = layouts_of(known)
+    looks = [Look(one, collection, snapshot, rooms, layouts) for one in (*layouts.serving, *layouts.filling)]
+    turn = turn_of(layouts, known, collection.spec.shards, _ready(looks), snapshot.now)
+    outcomes = [] if turn is None else _turned(looks, turn)
+    for look in looks if turn is None else ():
+        outcomes.append(_wanted(replace(look, rooms=rooms)))
+        rooms = outcomes[-1].after.rooms
+    left = [ended(one, snapshot) for one in known if one not in (*layouts.serving, *layouts.filling)]
+    if outcomes:
+        outcomes[0] = replace(outcomes[0], plan=sum(left, outcomes[0].plan))
+    return outcomes, rooms
+
+
+def _first(collection: Collection) -> list[Shard]:
+    parts = collection.spec.shards
+    name = f"{collection.name}.{collection.life}"
+    return [
+        Shard(f"{name}.{number}", collection.name, collection.life, number, parts=parts, spent=parts)
+        for number in range(parts)
+    ]
+
+
+def _ready(looks: Iterable[Look]) -> bool:
+    """Whether every shard has a leader, and those of the next layout are close behind."""
+    return all(
+        look.standing is not None
+        and look.shard.phase is Phase.SERVING
+        and (look.shard in look.layouts.serving or is_ready(look.standing.filling))
+        for look in looks
+    )
+
+
+def _turned(looks: Sequence[Look], turn: Turn) -> list[_Outcome]:
+    """Nothing else becomes of the collection's shards in this pass."""
+    before, after = {look.shard.name: look.shard for look in looks}, {one.name: one for one in turn.shards}
+    step = Step(looks[0].shard, turn.event, turn.reason)
+    made = [Shard(one.name, one.collection, one.life, one.number) for one in turn.shards if one.name not in before]
+    records = [
+        record
+        for old in (*before.values(), *made)
+        if after.get(old.name, old) != old
+        for record in records_of(old, after[old.name], step)
+        if not isinstance(record, Note)
+    ]
+    note = Note(kind="Collection", name=looks[0].collection.name, event=turn.event, reason=turn.reason)
+    plan = Plan((*records, note))
+    outcomes = [_Outcome(replace(look, shard=after.get(look.shard.name, look.shard)), Plan(), "") for look in looks]
+    return [replace(outcomes[0], plan=plan), *outcomes[1:]]
 
 
 def _wanted(look: Look) -> _Outcome:
     before = look.shard
-    sizes = [look.snapshot.sizes.get(str(before.called(one.number)), 0) for one in before.replicas]
-    memory = needed(look.collection.spec, max(sizes, default=0))
-    look, refused = enlisted(look, memory)
+    look, refused = enlisted(look, needed(look.collection.spec, _size(look)))
     if look.shard == before:
         step = advance(look)
         look = replace(look, shard=step.shard)
@@ -76,6 +122,16 @@ def _wanted(look: Look) -> _Outcome:
     if look.shard == before and before.revision:
         return _Outcome(look, Plan((), (*orders(look), *endings(look.shard, look.snapshot))), refused)
     return _Outcome(look, Plan(tuple(records_of(before, look.shard, step))), refused)
+
+
+def _size(look: Look) -> int:
+    """Bytes of memory that a replica takes, or will take with its share of what others have; 0 if unknown."""
+    of = [look.shard, *(look.layouts.serving if look.shard in look.layouts.filling else ())]
+    sizes = look.snapshot.sizes
+    return max(
+        (sizes.get(str(one.called(r.number)), 0) * one.parts // look.shard.parts for one in of for r in one.replicas),
+        default=0,
+    )
 
 
 def _places(before: Shard, after: Shard) -> str:

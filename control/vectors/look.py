@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from control.kernel.present import ReplicaView
-from control.specs.replica import Promise
+from control.specs.replica import Promise, Standing
+from control.vectors.layouts import NONE, Layouts
 from control.vectors.placement import Room
 from control.vectors.state import Collection, Members, Replica, Shard, Snapshot
 
@@ -22,12 +23,20 @@ LOST_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Look:
-    """`rooms` have what this pass has placed already."""
+    """`rooms` have what this pass has placed already, `layouts` are as they are stored."""
 
     shard: Shard
     collection: Collection
     snapshot: Snapshot
     rooms: Mapping[str, Room]
+    layouts: Layouts = NONE
+
+    @property
+    def standing(self) -> Standing | None:
+        """Of the leader of its epoch, where it lives."""
+        leader = self.shard.leader
+        standing = self.view(leader).standing if leader is not None and self.alive(leader) else None
+        return standing if standing and standing.leads and standing.epoch == self.shard.epoch else None
 
     def view(self, number: int) -> ReplicaView:
         return self.snapshot.replicas.get(str(self.shard.called(number)), _UNSEEN)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from control.kernel.plan import AskPromise, AssignReplica, Effect, EnsureReplica, RetuneReplica
+from control.specs.collection import CollectionSpec
 from control.specs.replica import Assignment, ReplicaRequest
 from control.vectors.look import Look
 
@@ -36,7 +37,7 @@ def _ensured(look: Look) -> Iterator[Effect]:
                 actor=str(name),
                 directory=f"{around.directory}/{name.directory}",
                 generation=look.collection.generation,
-                spec=look.collection.spec,
+                spec=_spec(look),
                 devices=placement.grant.devices if placement else (),
                 workload=name.workload if placement else "",
                 claims=around.claims,
@@ -64,15 +65,16 @@ def _told(look: Look) -> Iterator[Effect]:
             leader=str(shard.called(shard.leader)),
             members=tuple(str(shard.called(one)) for one in shard.members),
             learners=tuple(str(shard.called(one)) for one in shard.learners),
+            number=shard.generation,
+            move=look.layouts.move_of(shard),
         )
         for replica in shard.replicas:
-            if look.alive(replica.number) and look.view(replica.number).told != shard.generation:
+            if look.alive(replica.number) and look.view(replica.number).told != assignment:
                 yield AssignReplica(
                     kind="Collection",
                     name=shard.collection,
                     reason=f"epoch {shard.epoch} of shard {shard.number}",
                     actor=str(shard.called(replica.number)),
-                    number=shard.generation,
                     assignment=assignment,
                 )
 
@@ -88,5 +90,11 @@ def _retuned(look: Look) -> Iterator[Effect]:
                 reason=f"generation {collection.generation} is wanted",
                 actor=str(look.shard.called(replica.number)),
                 generation=collection.generation,
-                spec=collection.spec,
+                spec=_spec(look),
             )
+
+
+def _spec(look: Look) -> CollectionSpec:
+    """Of the layout that the shard is in; only the first one begins with a snapshot."""
+    shard, spec = look.shard, look.collection.spec
+    return spec.model_copy(update={"shards": shard.parts, "restore": None if shard.layout else spec.restore})

@@ -24,7 +24,7 @@ class Phase(Enum):
     ELECTING = "Electing"  # its replicas are asked to follow none but the next leader
     SETTLING = "Settling"  # a leader was chosen, and has not committed anything of its epoch yet
     SERVING = "Serving"
-    ENDING = "Ending"  # its collection is not wanted any more
+    ENDING = "Ending"  # its collection is not wanted any more, or other shards have its rows
 
     @property
     def asks_promises(self) -> bool:
@@ -51,7 +51,7 @@ class Event(Enum):
     SETTLED = "its leader committed an entry of its epoch"
     LOST = "its leader is gone, or does not reach its followers"
     CHANGED = "other replicas should be members"
-    UNWANTED = "its collection is not wanted any more"
+    UNWANTED = "its collection is not wanted any more, or other shards have its rows"
 
 
 TRANSITIONS: Mapping[tuple[Phase, Event], Phase] = {
@@ -89,6 +89,11 @@ class Shard:
     committed: the last one that settled and all since. `aim` is the next epoch's. `replicas` has learners too; those
     in `ending` are to go with their files, `next` is the number of the next. `generation` counts its stored states, of
     which this one is there `since` (Unix seconds); `revision` is the store's.
+
+    It is one of the `parts` of a layout whose first shard is number `layout`. Up to the entry `filled` of its log it
+    has the rows of the layout before it; -1 while it lacks some. While it is `closed`, for the `attempt`th time, its
+    leader takes no writes; `turned` is when it was closed or opened last. Of a shard that is being filled `attempt` is
+    that in which it may get the last rows, 0 for none. `spent` numbers of shards were given out in the collection.
     """
 
     name: str
@@ -107,6 +112,18 @@ class Shard:
     since: float = 0.0
     revision: int = 0
     generation: int = 0
+    layout: int = 0
+    parts: int = 0
+    filled: int = 0
+    attempt: int = 0
+    closed: bool = False
+    turned: float = 0.0
+    spent: int = 0
+
+    @property
+    def part(self) -> int:
+        """Which of the parts it is, from 0."""
+        return self.number - self.layout
 
     def called(self, number: int) -> ReplicaName:
         return ReplicaName(self.collection, self.life, self.number, number)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import ValidationError
 
@@ -31,9 +33,12 @@ KINDS = ("Collection", SHARD_KIND, "Workload", "Node", TABLE_KIND)
 
 
 class Memory:
-    """Since when each node has been gone. Forgotten, it is found again; only an absence has to last anew."""
+    """Since when each node has been gone, and whether shards are `closed`. Forgotten, it is found again; only an
+    absence has to last anew.
+    """
 
     def __init__(self) -> None:
+        self.closed = False
         self._gone: dict[str, float] = {}
 
     def away(self, nodes: Iterable[str], rooms: Mapping[str, Room], now: float) -> dict[str, float]:
@@ -47,11 +52,7 @@ def observe(store: Store, drive: Drive, surroundings: Surroundings, memory: Memo
     replicas = drive.replicas()  # before the store: a replica seen here was asked for by something stored
     stored = store.list(*KINDS)
     collections, unreadable = _collections(o for o in stored if o.kind == "Collection")
-    shards = tuple(
-        from_json(o.name, o.spec, since=o.updated_at, revision=o.revision, generation=o.generation)
-        for o in stored
-        if o.kind == SHARD_KIND
-    )
+    shards = _shards(o for o in stored if o.kind == SHARD_KIND)
     sizes = _sizes(store.heartbeats(vector_report.BEAT_PREFIX))
     live = frozenset(node.node_id for node in nodes)
     rooms = _filled(rooms_of(nodes, stored), shards, collections, sizes)
@@ -125,6 +126,15 @@ def _filled(
 def _sizes(beats: Iterable[Heartbeat]) -> dict[str, int]:
     said = read_beats(beats, vector_report.BEAT_PREFIX, vector_report.parse)
     return {vector_report.BEAT_PREFIX + rest: report.memory_bytes for rest, _, report in said}
+
+
+def _shards(stored: Iterable[Object]) -> tuple[Shard, ...]:
+    """Those of an older plane do not say how many there are in their layout: it was the only one."""
+    found = [
+        from_json(o.name, o.spec, since=o.updated_at, revision=o.revision, generation=o.generation) for o in stored
+    ]
+    parts = Counter(one.life for one in found if not one.layout)
+    return tuple(one if one.parts else replace(one, parts=parts[one.life]) for one in found)
 
 
 def _collections(stored: Iterable[Object]) -> tuple[tuple[Collection, ...], frozenset[str]]:

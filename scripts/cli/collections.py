@@ -58,9 +58,11 @@ def listed(found: Iterable[Object], reports: Reports, *, json: bool) -> None:
 
 
 def described(found: Object, reports: Reports, *, json: bool) -> None:
-    shards = [_shard(found, shard, reports) for shard in found.status.get("shards", ())]
+    shards, move = (
+        [_shard(found, shard, reports) for shard in found.status.get(name, ())] for name in ("shards", "move")
+    )
     if json:
-        return emit({**whole(found), "rows": rows_of(found, reports), "shards": shards})
+        return emit({**whole(found), "rows": rows_of(found, reports), "shards": shards, "move": move})
     spec, status = found.spec["spec"], found.status
     out.print(
         f"[bold]{escape(found.name)}[/] {status.get('phase', '-')}: {escape(status.get('reason', 'not seen yet'))}"
@@ -70,7 +72,7 @@ def described(found: Object, reports: Reports, *, json: bool) -> None:
     out.print(f"{rows_of(found, reports):,} rows, index {spec['index']['kind']} on {spec['index']['device']}\n")
     return table(
         ("SHARD", "EPOCH", "REPLICA", "NODE", "STATE", "ROWS", "DEAD", "SEGMENTS", "BUILDS", "BEHIND", "MEMORY", "LOG"),
-        (_cells(shard, one) for shard in shards for one in shard["replicas"]),
+        (_cells(shard, one) for shard in (*shards, *move) for one in shard["replicas"]),
     )
 
 
@@ -80,6 +82,8 @@ def _cells(shard: Mapping[str, Any], one: Mapping[str, Any]) -> tuple[object, ..
     said = one["report"]
     if said is None:
         return (*place, state, *["-"] * 7)
+    if said["copied"] >= 0:
+        state += f": copied {said['copied']:.0%} of its rows, {said['uncopied']:,} entries behind"
     sizes = (f"{said[name] / MIB:,.0f} MiB" for name in ("memory_bytes", "log_bytes"))
     counts = (f"{said[name]:,}" for name in ("rows", "dead", "segments", "builds", "behind"))
     return (*place, state, *counts, *sizes)

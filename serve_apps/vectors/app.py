@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from actors.vectors.answers import Failed, Unanswered, UnknownCollection
+from actors.vectors.answers import Failed, Unanswered, UnknownCollection, UnknownToken
 from actors.vectors.replication.errors import Degraded
 from control.specs.collection import CollectionSpec
 from serve_apps.gateway import errors
@@ -151,6 +151,8 @@ async def _in_time(work: Awaitable[bytes], deadline: float, timeout_ms: int, nam
         raise refusals.too_late(timeout_ms) from None
     except UnknownCollection:  # it was deleted meanwhile
         raise refusals.no_collection(name, ()) from None
+    except UnknownToken:
+        raise refusals.no_token() from None
     except Failed as error:
         raise refusals.not_written(error) from None
     except (Unanswered, Degraded) as error:

@@ -79,7 +79,7 @@ class Points:
     async def fetch(self, name: str, spec: CollectionSpec, body: Fetch, deadline: float) -> bytes:
         ids = ids_of(list(dict.fromkeys(body.ids)), spec, lambda row: f"ids[{row}]")
         check_size(len(ids), spec, body.include)
-        columns, tokens = columns_of(body.include, spec), tokens_of(body.token, spec.shards)
+        columns, tokens = columns_of(body.include, spec), tokens_of(body.token)
         rows = await self._shards.fetch(name, ids, columns, Level(body.level), tokens, left(deadline))
         return await _page(rows, body, spec, {})
 
@@ -87,7 +87,7 @@ class Points:
         where = filter_of(body.filter, spec)
         check_size(body.limit, spec, body.include)
         after = None if body.after is None else ids_of([body.after], spec, lambda _: "after")[0].as_py()
-        columns, tokens = columns_of(body.include, spec), tokens_of(body.token, spec.shards)
+        columns, tokens = columns_of(body.include, spec), tokens_of(body.token)
         rows = await self._shards.scroll(
             name, where, after, body.limit, columns, Level(body.level), tokens, left(deadline)
         )
@@ -96,7 +96,7 @@ class Points:
 
     async def count(self, name: str, spec: CollectionSpec, body: Count, deadline: float) -> bytes:
         where = filter_of(body.filter, spec)
-        tokens = tokens_of(body.token, spec.shards)
+        tokens = tokens_of(body.token)
         found = await self._shards.count(name, where, Level(body.level), tokens, left(deadline))
         return encoded({"count": found, **_noted(notes_of(where, spec))})
 

@@ -26,6 +26,10 @@ def misshapen(reason: str) -> ApiError:
     return ApiError(400, "invalid_value", f"{path or 'the body'}: {told}", param=path or None)
 
 
+def no_token() -> ApiError:
+    return invalid("token", "no token of this collection", "the token of an earlier answer")
+
+
 def no_collection(name: str, known: Iterable[str]) -> ApiError:
     names = sorted(known)
     near = nearest(name[:64], names)

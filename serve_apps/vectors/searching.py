@@ -40,7 +40,7 @@ class Searching:
         _check(body, spec)
         where = filter_of(body.filter, spec)
         texts = _text_fields(body, spec)
-        tokens = tokens_of(body.token, spec.shards)
+        tokens = tokens_of(body.token)
         vectors = await self._vectors(body, spec, deadline)
         depth, several = body.k + body.offset, bool(texts) or body.fuse
         check_size(depth * max(1, 0 if vectors is None else len(vectors)), spec, body.include)

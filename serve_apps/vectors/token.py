@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from serve_apps.gateway.errors import ApiError
-from serve_apps.vectors.refusals import invalid
+from serve_apps.vectors.refusals import no_token
 from serve_apps.vectors.shards import Tokens
 
 MOST = 1 << 62
@@ -16,17 +15,15 @@ def token_of(*parts: Tokens) -> str:
     return ",".join(f"{shard}:{seq}" for shard, seq in sorted(_greatest(parts).items()))
 
 
-def tokens_of(token: str, shards: int) -> Tokens:
-    """Of one token, or of several with commas between. Raises ApiError 400 for what is no token of a collection of so
-    many shards.
-    """
+def tokens_of(token: str) -> Tokens:
+    """Of one token, or of several with commas between. Raises ApiError 400 for what is no token."""
     try:
         pairs = [one.split(":") for one in token.split(",")] if token else []
         found = _greatest({int(shard): int(seq)} for shard, seq in pairs)
     except ValueError:
-        raise _wrong() from None
-    if any(not 0 <= shard < shards or not 0 <= seq < MOST for shard, seq in found.items()):
-        raise _wrong()
+        raise no_token() from None
+    if any(not 0 <= number < MOST for pair in found.items() for number in pair):
+        raise no_token()
     return found
 
 
@@ -36,7 +33,3 @@ def _greatest(parts: Iterable[Tokens]) -> dict[int, int]:
         for shard, seq in part.items():
             found[shard] = max(seq, found.get(shard, 0))
     return found
-
-
-def _wrong() -> ApiError:
-    return invalid("token", "no token of this collection", "the token of an earlier answer")

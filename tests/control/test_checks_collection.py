@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from control.checks import Surroundings, check_documents
+from control.checks_collection import Known
 from control.pipeline.templates import BUILTIN
 from control.scheduler.state import Rules
 from control.specs.collection import Collection, CollectionSpec
@@ -34,12 +37,11 @@ def spec_of(text: str) -> CollectionSpec:
     return document.spec.spec
 
 
-def around(text: str = EXAMPLE, *nodes: int) -> Surroundings:
-    """A plane that has the collection of `text`."""
+def around(text: str = EXAMPLE, *nodes: int, status: Mapping[str, Any] | None = None) -> Surroundings:
+    """A plane that has the collection of `text`, and what vectors control said of it."""
     known = tuple(node(f"n{index}", count) for index, count in enumerate(nodes))
-    return Surroundings(
-        True, BUILTIN, known, Rules({"critical-inference": 100}), collections={"articles": spec_of(text)}
-    )
+    stored = Known(spec_of(text), status or {})
+    return Surroundings(True, BUILTIN, known, Rules({"critical-inference": 100}), collections={"articles": stored})
 
 
 def refused(text: str, surroundings: Surroundings) -> list[str]:
@@ -104,12 +106,42 @@ def test_where_a_collection_is_restored_from_is_a_url_without_secrets(restore: s
     assert told in str(caught.value)
 
 
-def test_the_number_of_shards_cannot_change() -> None:
-    (found,) = refused(broken(EXAMPLE, "shards: 2", "shards: 4"), around())
-    assert found == (
-        "mine.yaml:17: spec.shards: shards 2 → 4: rows are where the hash of their id and 2 say; "
-        "expected 2, or another collection with all rows imported into it"
+FOUR = broken(EXAMPLE, "shards: 2", "shards: 4")
+TWO = {"phase": "Moving", "reason": "new shard 2: has copied about 40 %", "shards": [{}, {}]}
+"""As vectors control says it while two shards serve."""
+
+
+def test_what_another_number_of_shards_means_is_told() -> None:
+    (told,) = check_documents(documents(FOUR), around())
+    assert str(told) == (
+        "mine.yaml:17: spec.shards: 2 → 4: every row is copied into new shards while the old ones serve, then writes "
+        "wait for about a second. Until then both take memory and disk; shards: 2 undoes it"
     )
+
+
+def test_a_move_that_goes_on_can_be_waited_for_or_undone_and_nothing_else() -> None:
+    moving = around(FOUR, status=TWO)
+    assert check_documents(documents(FOUR), moving) == ()
+    (told,) = check_documents(documents(EXAMPLE), moving)
+    assert "spec.shards: the move to 4 shards is undone: 2 serve on" in str(told)
+    (found,) = refused(broken(EXAMPLE, "shards: 2", "shards: 3"), moving)
+    assert found == (
+        "mine.yaml:17: spec.shards: 3 shards, while rows move from 2 to 4: new shard 2: has copied about 40 %; "
+        "expected 4 until they have, or 2 to undo it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        (FOUR, {"phase": "Rebuilding", "reason": "3 of 6 replicas build indexes anew", "shards": [{}, {}]}),
+        (broken(FOUR, "kind: auto, target_recall: 0.99", "kind: hnsw, m: 32"), {}),
+    ],
+)
+def test_the_number_of_shards_does_not_change_while_indexes_are_built_anew(text: str, status: dict[str, Any]) -> None:
+    (found,) = refused(text, around(status=status))
+    assert "spec.shards: shards 2 → 4 while indexes are built anew" in found
+    assert "expected 2 until they are" in found
 
 
 def test_a_field_that_is_missing_is_refused_with_what_it_may_be_called_now() -> None:

@@ -99,6 +99,19 @@ def test_a_collection_leads_to_its_shards_their_replicas_and_what_they_lack() ->
     assert ("replica 1", "away", "on n1") in [(about, phase, reason) for _, about, phase, reason in found]
 
 
+def test_a_collection_whose_rows_move_tells_how_far_each_new_shard_is() -> None:
+    world = World(2, collection(shards=1, replicas=2))
+    world.settle()
+    world.replicas.unreachable.add(world.leader())
+    world.plane.apply(collection(shards=2, replicas=2))
+    for _ in range(15):
+        world.turn()
+    found = told(world.plane, "Collection")
+    assert found[0][2] == "Moving"
+    assert "new shard 1: has copied about 0 %; new shard 2: has copied about 0 %" in found[0][3]
+    assert [about for depth, about, _, _ in found if depth == 1] == ["shard 0", "new shard 1", "new shard 2"]
+
+
 def test_a_replica_on_a_gpu_that_waits_leads_to_what_the_scheduler_said() -> None:
     plane = Plane()
     plane.apply(HOG.replace("devices: 7", "devices: 8"))

@@ -61,7 +61,9 @@ def test_what_is_silent_waits_or_does_not_serve_is_a_problem() -> None:
 
 
 def test_a_collection_that_cannot_take_writes_is_a_problem() -> None:
-    well = [stored("Collection", phase, {}, {"phase": phase, "reason": ""}) for phase in ("Ready", "Rebuilding")]
+    well = [
+        stored("Collection", phase, {}, {"phase": phase, "reason": ""}) for phase in ("Ready", "Rebuilding", "Moving")
+    ]
     sick = stored("Collection", "docs", {}, {"phase": "Degraded", "reason": "shard 0 takes no writes"})
     assert health(*well).problems == ()
     assert health(sick).problems == ("collection docs is Degraded: shard 0 takes no writes",)

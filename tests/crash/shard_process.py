@@ -18,7 +18,7 @@ from typing import Any
 from actors.vectors import contents, log, shard
 from actors.vectors.replica_calls import ReplicaCalls
 from actors.vectors.replication import feeder, leading, progress
-from actors.vectors.replication.messages import Append, Appended, Copy
+from actors.vectors.replication.messages import Append, Appended, Copy, Page, Tail
 from control.specs.collection import CollectionSpec
 
 LEASE, QUIET = 0.4, 0.5
@@ -96,6 +96,12 @@ class Peer:
 
     async def end_copy(self, number: int) -> None:
         await self.wire.call(self.me, "peer", "end_copy", pickle.dumps(number))
+
+    async def page(self, *words: Any) -> Page:
+        return await self.wire.call(self.me, "peer", "page", pickle.dumps(words))  # type: ignore[no-any-return]
+
+    async def tail(self, *words: Any) -> Tail:
+        return await self.wire.call(self.me, "peer", "tail", pickle.dumps(words))  # type: ignore[no-any-return]
 
 
 def send(writer: asyncio.StreamWriter, message: object) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -30,6 +30,8 @@ DIMENSION = 384
 IMPORTED = 1000
 RECOVERY_SECONDS = 15.0
 """Within these a shard whose leader was killed takes writes again."""
+MOVE_SECONDS = 5.0
+"""So long writes wait at most while rows move to other shards; usually it is about one."""
 DOCUMENT = """\
 apiVersion: biplane/v1
 kind: Collection
@@ -65,18 +67,18 @@ class Live:
     vectors: Vectors
     articles: Collection
 
-    def status(self) -> dict[str, Any]:
-        """Of the articles, as vectors control last wrote it."""
-        (found,) = self.plane.client.get("Collection", "articles")
+    def status(self, name: str = "articles") -> dict[str, Any]:
+        """Of the collection, as vectors control last wrote it."""
+        (found,) = self.plane.client.get("Collection", name)
         return dict(found.status)
 
     def directories(self, name: str = "articles") -> list[Path]:
         """Of the collection, one; none once it is gone."""
         return list(self.plane.home.vectors.glob(f"{name}-*"))
 
-    def process(self, shard: int, replica: int) -> psutil.Process:
-        """Of that replica of the articles: it has the lock of its directory open."""
-        (directory,) = self.directories()
+    def process(self, shard: int, replica: int, name: str = "articles") -> psutil.Process:
+        """Of that replica of the collection: it has the lock of its directory open."""
+        (directory,) = self.directories(name)
         lock = str(directory / str(shard) / str(replica) / "lock")
         (found,) = (one for one in processes(self.plane, "ray::Replica") if lock in opened(one))
         return found
@@ -120,6 +122,14 @@ def axis(number: int) -> list[float]:
     return [float(one) for one in vector]
 
 
+def article(number: int) -> dict[str, Any]:
+    return {"vector": axis(number), "metadata": {"year": 3000}}
+
+
+def film(number: int) -> dict[str, Any]:
+    return {"vector": [number % 90 - 45, 1]}
+
+
 @dataclass
 class Writer:
     """Writes a row after the other; `acknowledged` has when, by id. Reads of `collection` see all of them: it has their
@@ -128,6 +138,7 @@ class Writer:
 
     collection: Collection
     prefix: str
+    row: Callable[[int], dict[str, Any]] = article
     acknowledged: dict[str, float] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
 
@@ -155,7 +166,7 @@ class Writer:
         while not over.is_set():
             name = f"{self.prefix}-{number}"
             try:
-                self.collection.upsert([{"id": name, "vector": axis(number), "metadata": {"year": 3000}}])
+                self.collection.upsert([{"id": name, **self.row(number)}])
                 self.acknowledged[name] = time.monotonic()
             except (VectorsError, httpx.HTTPError) as error:
                 self.refused.append(f"{name}: {error!r}")
@@ -281,6 +292,33 @@ def test_a_replica_that_does_not_answer_is_explained_and_blocks_nothing(live: Li
     finally:
         stopped.send_signal(signal.SIGCONT)
     until(lambda: live.status()["phase"] == "Ready")
+
+
+def test_rows_move_to_more_shards_while_clients_write_and_a_new_leader_is_killed(live: Live, tmp_path: Path) -> None:
+    films, ids = live.vectors.collection("films"), [f"old-{number}" for number in range(3000)]
+    films.upsert([{"id": one, **film(number)} for number, one in enumerate(ids)])
+    films.delete(ids[:100])
+    document = "apiVersion: biplane/v1\nkind: Collection\nmetadata: {name: films}\nspec: {dimension: 2, shards: %d}\n"
+    writer = Writer(films, "new", film)
+    with writer.writing():
+        live.plane.apply(document % 2)
+        until(lambda: any(shard["leader"] is not None for shard in live.status("films").get("move", ())[:1]))
+        sigkill(live.process(1, 0, "films").pid)
+        (tmp_path / "three.yaml").write_text(document % 3)
+        refused = live.plane.run("scripts.cli", "apply", "-f", str(tmp_path / "three.yaml"))
+        assert "spec.shards: 3 shards, while rows move from 1 to 2" in refused.stderr + refused.stdout
+        while len(live.status("films")["shards"]) == 1:
+            found = films.search([1, 0], k=5)
+            assert (len(found.results[0]), found.partial) == (5, False)
+            time.sleep(0.1)
+        moved = len(writer.acknowledged)
+        until(lambda: len(writer.acknowledged) > moved + 20)
+    assert writer.longest_pause < MOVE_SECONDS, writer.refused
+    until(lambda: live.status("films")["phase"] == "Ready")
+    assert [shard["shard"] for shard in live.status("films")["shards"]] == [1, 2]
+    wanted = set(ids[100:]) | set(writer.acknowledged)
+    assert {row["id"] for row in films.scroll(limit=10_000)} == wanted
+    assert films.count() == len(wanted)
 
 
 def test_with_every_control_actor_dead_a_dead_replica_stops_nothing(live: Live) -> None:

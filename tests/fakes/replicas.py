@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from control.kernel.ids import ReplicaName
 from control.kernel.plan import AskPromise, AssignReplica, EndReplica, EnsureReplica, RetuneReplica
 from control.kernel.present import ReplicaView
-from control.specs.replica import Assignment, Promise, Standing
+from control.specs.replica import Assignment, Filling, Move, Promise, Source, Standing
 
 ShardKey = tuple[str, str, int]
 
 
 @dataclass
 class Disk:
-    """What a replica has made durable. An entry is the epoch of its leader and a number; 0 is that leader's first.
+    """What a replica has made durable. An entry is the epoch of its leader and a number; 0 is that leader's first. It
+    has all numbers of an earlier layout since the attempt `filled`, up to the entry `position`.
 
     `matched` is how far each other replica's log is known to go with a leader's own.
     """
@@ -31,6 +32,18 @@ class Disk:
     log: list[tuple[int, int]] = field(default_factory=list)
     committed: int = 0
     matched: dict[str, int] = field(default_factory=dict)
+    filled: int = 0
+    position: int = 0
+
+    @property
+    def move(self) -> Move:
+        return self.assignment.move if self.assignment else Move()
+
+    @property
+    def open(self) -> bool:
+        """To clients."""
+        fill = self.move.fill
+        return not self.move.closed and (fill is None or 0 < fill.attempt == self.filled)
 
     @property
     def epoch(self) -> int:
@@ -44,6 +57,8 @@ class Process:
     generation: int
     pid: int
     alive: bool = True
+    over: dict[int, int] = field(default_factory=dict)
+    """By the part of a source the attempt in which it had nothing more; 0 once its numbers were copied."""
 
 
 @dataclass
@@ -56,8 +71,13 @@ class _Known:
     coming: Standing | None = None
     standing: Standing | None = None
     promise: Promise | None = None
-    told: int = 0
+    told: Assignment | None = None
     trouble: str = ""
+
+
+def part_of(number: int, parts: int) -> int:
+    """As `routing.shard_of` does it with ids."""
+    return number * 7919 % 1009 * parts // 1009
 
 
 class FakeReplicas:
@@ -69,6 +89,7 @@ class FakeReplicas:
         self.damaged: set[str] = set()
         self.leaders: defaultdict[tuple[ShardKey, int], set[str]] = defaultdict(set)
         self.acknowledged: defaultdict[ShardKey, set[int]] = defaultdict(set)
+        self.sent: defaultdict[ShardKey, set[int]] = defaultdict(set)  # by clients
         self._known: dict[str, _Known] = {}
         self._gone: set[str] = set()
         self._pids = 0
@@ -82,13 +103,13 @@ class FakeReplicas:
         for name, known in self._known.items():
             process = self.processes[name]
             if not process.alive:
-                known.told, known.coming, known.standing = 0, None, None
+                known.told, known.coming, known.standing = None, None, None
                 continue
             standing, known.coming = known.coming, self._standing(process, name in self.damaged)
             if standing is None:
                 continue
             if known.standing is not None and known.standing.pid != standing.pid:
-                known.told = 0
+                known.told = None
             known.standing, known.heard = standing, self.clock()
         views = {
             name: ReplicaView(known.standing, self.clock() - known.heard, known.promise, known.told, known.trouble)
@@ -133,6 +154,9 @@ class FakeReplicas:
         known, disk = found
         assignment = effect.assignment
         leads = assignment.leader == effect.actor
+        if disk.leads and assignment.epoch == disk.epoch and assignment.number < disk.assignment.number:  # type: ignore[union-attr]
+            known.told, known.trouble = assignment, ""
+            return
         if assignment.epoch < disk.promised or (leads and assignment.epoch == disk.epoch and not disk.leads):
             known.trouble = f"Fenced: it has promised {disk.promised}"
             return
@@ -141,9 +165,11 @@ class FakeReplicas:
         if begins:
             disk.log.append((assignment.epoch, 0))
             disk.matched.clear()
+            disk.filled = disk.position = 0
+            self.processes[effect.actor].over.clear()
         if leads:
             self.leaders[_shard(effect.actor), assignment.epoch].add(effect.actor)
-        known.told, known.trouble = effect.number, ""
+        known.told, known.trouble = assignment, ""
 
     def retune(self, effect: RetuneReplica) -> None:
         if self._asked(effect.actor) is not None:
@@ -172,7 +198,13 @@ class FakeReplicas:
             committed,
             len(disk.log),
             degraded=("segment 3 is damaged",) if damaged else (),
+            filling=self._filling(process, disk) if disk.leads and disk.move.fill else None,
         )
+
+    def _filling(self, process: Process, disk: Disk) -> Filling:
+        assert disk.move.fill is not None
+        copied = len(process.over) / len(disk.move.fill.sources)
+        return Filling(copied, filled=disk.filled, position=disk.position)
 
     # What the world does
 
@@ -187,6 +219,7 @@ class FakeReplicas:
         """Ray has started it again where it died."""
         self._pids += 1
         self.processes[actor].alive, self.processes[actor].pid = True, self._pids
+        self.processes[actor].over.clear()
 
     def wipe(self, actor: str) -> None:
         """Its disk was replaced."""
@@ -199,15 +232,46 @@ class FakeReplicas:
 
     def write(self, actor: str, number: int) -> None:
         """A client asks a replica that believes to lead."""
-        if self.leading(actor):
+        if self.leading(actor) and self.disk(actor).open:
             disk = self.disk(actor)
             disk.log.append((disk.epoch, number))
+            self.sent[_shard(actor)].add(number)
 
     def replicate(self) -> None:
         """Every leader sends what it has to all who listen."""
         for actor in list(self.processes):
             for other in list(self.processes):
                 self.send(actor, other)
+        for actor in list(self.processes):
+            self.fill(actor)
+
+    def fill(self, actor: str) -> None:
+        """The leader of a shard that is being filled copies what the leaders of its sources have."""
+        if not self.leading(actor) or (fill := self.disk(actor).move.fill) is None or self.disk(actor).open:
+            return
+        disk, process = self.disk(actor), self.processes[actor]
+        for source in fill.sources:
+            found = next((one for one in source.members if self.leading(one) and one not in self.unreachable), None)
+            if found is None or actor in self.unreachable:
+                continue
+            theirs, had = self.disk(found), {number for _, number in disk.log}
+            known = [number for _, number in theirs.log[: theirs.committed] if number and number not in had]
+            disk.log += [(disk.epoch, number) for number in known if part_of(number, fill.parts) == fill.part]
+            over = (
+                theirs.move.closed == fill.attempt
+                and theirs.committed == len(theirs.log)
+                and self._holds(source, theirs)
+            )
+            process.over[source.part] = fill.attempt if over else 0
+        whole = len(process.over) == len(fill.sources) and all(one == fill.attempt for one in process.over.values())
+        if fill.attempt and whole and disk.committed == len(disk.log):
+            disk.filled, disk.position = fill.attempt, len(disk.log)
+
+    def _holds(self, source: Source, leader: Disk) -> bool:
+        """Whether no other one leads the source: a quorum has promised nobody else."""
+        there = [one for one in source.members if one in self.processes and self.processes[one].alive]
+        follow = [one for one in there if one not in self.unreachable and self.disk(one).promised <= leader.epoch]
+        return len(follow) > len(source.members) // 2
 
     def send(self, actor: str, other: str) -> None:
         """What one leader has to another replica of its shard; and the leader sees what a quorum has."""

@@ -32,7 +32,7 @@ class VectorPlane:
             await self.replicas[members[0]].lead(assignment)
             for member in members[1:]:
                 await self.replicas[member].follow(assignment)
-            rows.append({"epoch": 1, "leader": members[0], "members": members})
+            rows.append({"shard": shard, "epoch": 1, "leader": members[0], "members": members})
         self.table[name] = {"life": life, "spec": spec.model_dump(mode="json"), "shards": rows}
         await self.shards.table.refresh()
 

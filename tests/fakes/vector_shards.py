@@ -14,7 +14,7 @@ from actors.vectors.answers import Found, Receipt
 from actors.vectors.collection_table import CollectionTable
 from actors.vectors.query import Hits, Level, Query, TextQuery
 from actors.vectors.rows import ID, VECTOR, row_schema
-from actors.vectors.tables import CollectionRow
+from actors.vectors.tables import read_table
 from control.specs.collection import Acknowledgement, CollectionSpec
 from control.specs.vector_filter import Filter
 from serve_apps.vectors.shards import Tokens
@@ -38,8 +38,16 @@ class FakeShards:
         self.held: asyncio.Event | None = None
         self.cancelled = 0
         self.missing: dict[int, str] = {}
-        self.table = CollectionTable(dict)
-        self.table.rows = {name: CollectionRow("life", spec, ()) for name, spec in specs.items()}
+        table = {
+            name: {
+                "life": "life",
+                "spec": spec.model_dump(mode="json"),
+                "shards": [{"shard": one, "epoch": 1, "leader": "", "members": ()} for one in range(spec.shards)],
+            }
+            for name, spec in specs.items()
+        }
+        self.table = CollectionTable(lambda: table)
+        self.table.rows = read_table(table)
 
     async def upsert(
         self, name: str, rows: pa.RecordBatch, acknowledge: Acknowledgement | None, seconds: float
@@ -76,6 +84,7 @@ class FakeShards:
         return self._written(gone)
 
     async def search(self, name: str, query: Query, tokens: Tokens, offset: int, seconds: float) -> Found:
+        await self.table.collection(name, tokens)
         await self._called(query, tokens)
         spec, found = self.specs[name], []
         for vector in query.vectors:
@@ -86,6 +95,7 @@ class FakeShards:
 
     async def search_text(self, name: str, query: TextQuery, tokens: Tokens, seconds: float) -> Found:
         """A row's score is how many of the words it has."""
+        await self.table.collection(name, tokens)
         await self._called(query, tokens)
         wanted, scored = split(query.text), []
         for row in self._matching(name, query.where):
@@ -98,6 +108,7 @@ class FakeShards:
     async def fetch(
         self, name: str, ids: pa.Array, columns: tuple[str, ...], level: Level, tokens: Tokens, seconds: float
     ) -> pa.RecordBatch:
+        await self.table.collection(name, tokens)
         await self._called(level, tokens)
         rows = self.rows[name]
         return self._batch(self.specs[name], [rows[one] for one in ids.to_pylist() if one in rows], columns)
@@ -113,12 +124,14 @@ class FakeShards:
         tokens: Tokens,
         seconds: float,
     ) -> pa.RecordBatch:
+        await self.table.collection(name, tokens)
         await self._called(level, tokens)
         rows = sorted(self._matching(name, where), key=lambda row: row[ID])
         page = [row for row in rows if after is None or row[ID] > after][:limit]
         return self._batch(self.specs[name], page, columns)
 
     async def count(self, name: str, where: Filter, level: Level, tokens: Tokens, seconds: float) -> int:
+        await self.table.collection(name, tokens)
         await self._called(level, tokens)
         return len(self._matching(name, where))
 

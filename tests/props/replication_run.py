@@ -13,9 +13,10 @@ from typing import Any, TypeVar, cast
 
 from actors.vectors.entry import Entry, Kind
 from actors.vectors.replication.core import ReplicaCore
+from actors.vectors.replication.feeding import page, tail
 from actors.vectors.replication.hard_state import HardState
 from actors.vectors.replication.journal import Journal
-from actors.vectors.replication.messages import Append, Appended, Copy
+from actors.vectors.replication.messages import Append, Appended, Copy, Page, Tail
 from actors.vectors.replication.term import epoch_of
 from actors.vectors.replication.writer import Write
 from control.specs.collection import Acknowledgement, CollectionSpec
@@ -25,7 +26,6 @@ from tests.fakes.vector_log import MemoryLog, MemoryMark, MemoryShard
 from tests.fakes.virtual_time import VirtualLoop
 from tests.props.replication_readers import REFUSALS, fresh_reader, own_reader
 
-SPEC = CollectionSpec(dimension=2)
 SECONDS = 20.0
 """Of trouble; then all is well, and must be again."""
 _HOME: ContextVar[Node | None] = ContextVar("home", default=None)
@@ -77,9 +77,17 @@ class Wire:
     async def end_copy(self, number: int) -> None:
         raise ConnectionError
 
+    async def page(self, part: int, parts: int, after: int | str | None, seq: int) -> Page:
+        return await self.run.send(self.sender, self.receiver, lambda core: page(core, part, parts, after, seq))
+
+    async def tail(self, after: int, attempt: int) -> Tail:
+        return await self.run.send(self.sender, self.receiver, lambda core: tail(core, after, attempt))
+
 
 class Run:
     """`history` has every entry that anybody applied; it raises AssertionError as soon as two differ."""
+
+    spec = CollectionSpec(dimension=2)
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
@@ -156,13 +164,13 @@ class Run:
             node.mark.note(synced=node.log.last)
         node.state = node.state.begin_again(lost)
         committed = min(node.mark.committed, node.log.last.seq)
-        node.shard = shard = MemoryShard()
+        shard = self._new_shard(node)
         journal = MemoryJournal(node, committed)
         context = copy_context()
         context.run(_HOME.set, node)
         core = node.core = context.run(
-            ReplicaCore, node.name, Path("/"), SPEC, lambda name: Wire(self, node.name, name), -1, node.state, journal,
-            self._watched(shard),
+            ReplicaCore, node.name, Path("/"), self.spec, lambda name: Wire(self, node.name, name), -1, node.state,
+            journal, shard,
         )  # fmt: skip
         context.run(core.start)
 
@@ -172,7 +180,8 @@ class Run:
         node.tasks = set()
         node.core = None
 
-    def _watched(self, shard: MemoryShard) -> Any:
+    def _new_shard(self, node: Node) -> Any:
+        node.shard = shard = MemoryShard()
         apply = shard.apply
 
         def watch(entries: list[Entry]) -> None:
@@ -207,8 +216,8 @@ class Run:
         call: Callable[[ReplicaCore], Coroutine[Any, Any, T]],
         answer: asyncio.Future[T],
     ) -> None:
-        node = self.nodes[receiver]
-        if node.core is None or frozenset((sender, receiver)) in self.walls:
+        node = self.nodes.get(receiver)
+        if node is None or node.core is None or frozenset((sender, receiver)) in self.walls:
             return
 
         def back() -> None:

@@ -114,6 +114,22 @@ def test_list_and_describe_show_rows_leaders_and_replicas(plane: Plane) -> None:
     assert "n1" in shown
 
 
+def test_how_far_a_move_is_can_be_seen(plane: Plane) -> None:
+    biplane(*CREATE)
+    serve(plane)
+    spec = plane.only("Collection").spec
+    plane.apply(json.dumps({**spec, "spec": {**spec["spec"], "shards": 2}}))
+    plane.drive.collections.unreachable.update(plane.drive.collections.processes)
+    serve(plane)
+    (new, _) = one("describe", "articles")["move"]
+    actor = next(actor for actor in plane.drive.collections.processes if f":{new['shard']}:" in actor)
+    plane.store.beat(actor, document(VectorReport(rows=500, copied=0.4, uncopied=1200)), now=time.time())
+    assert [shard["rows"] for shard in one("describe", "articles")["shards"]] == [1234]  # those that serve
+    shown = " ".join(biplane("describe", "articles").stdout.split())
+    assert "articles Moving: rows move from 1 shard to 2" in shown
+    assert "copied 40%" in shown
+
+
 def test_a_replica_that_says_nothing_any_more_has_no_figures(plane: Plane) -> None:
     biplane(*CREATE)
     leader = serve(plane)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from actors.vectors.entry import Entry, Kind
@@ -18,11 +19,12 @@ from actors.vectors.manifest import has_receipt
 from actors.vectors.replication import install
 from actors.vectors.replication.accept import Unmatched
 from actors.vectors.replication.copying import Copies
-from actors.vectors.replication.errors import Fenced, NoQuorum, NotLeader, Refused, Unknown
+from actors.vectors.replication.errors import Fenced, Moved, NoQuorum, NotLeader, Refused, Unknown
+from actors.vectors.replication.filler import Filler
 from actors.vectors.replication.hard_state import HardState
 from actors.vectors.replication.journal import Journal
 from actors.vectors.replication.leading import RETRY_SECONDS, Leading
-from actors.vectors.replication.messages import Append, Appended, Peer
+from actors.vectors.replication.messages import Append, Appended, Other
 from actors.vectors.replication.state_machine import StateMachine
 from actors.vectors.replication.term import epoch_of
 from actors.vectors.replication.upkeep import Upkeep
@@ -39,14 +41,15 @@ class ReplicaCore:
     """Of one event loop. `peers` gives the way to another replica by its name, `held` is the directory's lock."""
 
     def __init__(
-        self, me: str, directory: Path, spec: CollectionSpec, peers: Callable[[str], Peer], held: int, state: HardState,
-        journal: Journal, shard: Shard,
+        self, me: str, directory: Path, spec: CollectionSpec, peers: Callable[[str], Other], held: int,
+        state: HardState, journal: Journal, shard: Shard,
     ) -> None:  # fmt: skip
         self.me, self.state, self.journal = me, state, journal
         files = directory / install.SHARD
         self.machine = StateMachine(shard, spec, journal, spec.restore is not None and not has_receipt(files))
         self.copies = Copies(lambda: self.machine.shard, lambda: self.machine.lacks, files, self.machine.background)
         self.leading: Leading | None = None
+        self.filler: Filler | None = None
         self._peers, self._held = peers, held
         self._order = asyncio.Lock()  # of whatever changes the log or the state
         self._upkeep = Upkeep(
@@ -140,8 +143,13 @@ class ReplicaCore:
     async def write(self, write: Write, acknowledge: Acknowledgement, seconds: float) -> int:
         """The sequence number of its entry, once it is acknowledged.
 
-        Raises NotLeader, Refused and NoQuorum: nothing was written; and Unknown.
+        Raises NotLeader, Moved, Refused and NoQuorum: nothing was written; and Unknown.
         """
+        if self.state.leads and not self.state.serves:
+            raise Moved
+        return await self._put(write, acknowledge, seconds)
+
+    async def _put(self, write: Write, acknowledge: Acknowledgement, seconds: float) -> int:
         leading, writer = self.leading, self._writer
         if leading is None or writer is None:
             raise self._no_leader()
@@ -178,6 +186,8 @@ class ReplicaCore:
         self.state = state
         if before.leads and (not state.leads or state.term != before.term):
             self._stop_leading(NotLeader(state.epoch, state.leader))
+        if self.leading is not None:
+            self._fill()
         if state.leads and self.leading is None:
             follows_itself = before.leads and before.epoch + 1 == state.epoch
             self._begin_leading(quiet=state.epoch > 1 and not follows_itself and before.epoch != state.epoch)
@@ -191,6 +201,31 @@ class ReplicaCore:
             return (await self._append(leading, [(Kind.LEAD, b"")]))[0]
 
         self._writing = [asyncio.create_task(leading.begin(begin)), asyncio.create_task(writer.run())]
+        self._fill()
+
+    def _fill(self) -> None:
+        """Rows come from an earlier layout as long as the assignment says so."""
+        fill = self.state.move.fill
+        if fill is None:
+            if self.filler is not None:
+                self.filler.end()
+            self.filler = None
+        elif self.filler is not None:
+            self.filler.fill = fill
+        else:
+            self.filler = Filler(fill, self.machine, self._peers, self._settle, self._pour, self._filled)
+
+    async def _pour(self, write: Write, seconds: float) -> int:
+        """Of the rows of an earlier layout; raises Moved once clients may write."""
+        if self.state.serves:
+            raise Moved
+        return await self._put(write, "quorum", seconds)
+
+    async def _filled(self, attempt: int) -> None:
+        """All that the shard will get is in its log, and final."""
+        async with self._order:
+            if self.state.leads and self.state.filled != attempt:
+                await self._become(replace(self.state, filled=attempt, position=self.journal.last.seq))
 
     def _commit(self, seq: int) -> None:
         self.machine.hear(seq)
@@ -203,7 +238,9 @@ class ReplicaCore:
         self._writer.end(error)
         for task in self._writing:
             task.cancel()
-        self.leading = self._writer = None
+        if self.filler is not None:
+            self.filler.end()
+        self.leading = self._writer = self.filler = None
 
     def _lose_disk(self) -> None:
         """Entries that others may have are gone from a full disk: what is written instead must differ from them."""
@@ -226,6 +263,8 @@ class ReplicaCore:
             async with self._order:
                 if self.leading is not leading:
                     raise NotLeader(self.state.epoch, self.state.leader)
+                if items[0][0] is not Kind.LEAD:
+                    self._check_open()
                 entries = await self.journal.write(leading.state.term, items)
                 leading.advance(entries[-1].seq)
                 return entries
@@ -234,7 +273,12 @@ class ReplicaCore:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to hear it
         return await asyncio.shield(task)
 
+    def _check_open(self) -> None:
+        if self.state.move.closed:
+            raise Moved
+
     async def _settle(self) -> int:
+        self._check_open()
         seq = self.journal.last.seq
         await self.machine.applied.reach(seq)
         return seq

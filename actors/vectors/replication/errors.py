@@ -33,6 +33,19 @@ class Refused(Exception):
     """Nothing was written: the disk is full, or the write is none that this shard can take. The message says which."""
 
 
+class Moved(Exception):
+    """The shard's rows are, or will soon be, in shards of another layout: ask with a newer table. Nothing was written,
+    unless `maybe` an earlier attempt was.
+    """
+
+    def __init__(self, maybe: bool = False) -> None:
+        super().__init__(maybe)
+        self.maybe = maybe
+
+    def __str__(self) -> str:
+        return "the shard's rows move to other shards"
+
+
 class Unknown(Exception):
     """A write was taken, and it is not known whether it lasts. To send it again is safe."""
 

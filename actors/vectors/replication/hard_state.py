@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from actors.vectors.replication.errors import Degraded, Fenced
 from actors.vectors.replication.term import epoch_of, term_of
-from control.specs.replica import Assignment
+from control.specs.replica import STILL, Assignment, Move
 
 LOST = "entries of this replica's log are lost: it says nothing about what was acknowledged"
 
@@ -27,7 +29,8 @@ class HardState:
     """Entries of terms before `promised` are refused. `epoch` and `leader` are the last that it was told, and `members`
     and `learners` where it was told them. `life` counts how often it began to lead in this epoch. `lost`: entries that
     it had on disk are gone, so that its log says nothing about what was acknowledged; with its promise of the epoch
-    `confessed` it said so.
+    `confessed` it said so. `move` is that of the assignment's `number`. A leader that has all rows of an earlier layout
+    got them in the attempt `filled`, up to the entry `position` of its log.
     """
 
     promised: int = 0
@@ -39,6 +42,10 @@ class HardState:
     learners: tuple[str, ...] = ()
     lost: bool = False
     confessed: int = 0
+    number: int = 0
+    move: Move = STILL
+    filled: int = 0
+    position: int = 0
 
     @property
     def term(self) -> int:
@@ -48,6 +55,12 @@ class HardState:
     @property
     def leads(self) -> bool:
         return self.role is Role.LEADER
+
+    @property
+    def serves(self) -> bool:
+        """Whether clients may write to it: it has no rows to get."""
+        fill = self.move.fill
+        return fill is None or 0 < fill.attempt == self.filled
 
     def promise(self, epoch: int) -> HardState:
         """Raises Fenced where it has promised more."""
@@ -59,8 +72,10 @@ class HardState:
         return replace(self, promised=max(self.promised, term_of(epoch)), role=role, confessed=confessed)
 
     def lead(self, me: str, assignment: Assignment) -> HardState:
-        """Leads on where it leads that epoch already. Raises Fenced, ValueError where `me` is none of its members, and
-        Degraded where others have what it lost since it promised.
+        """Leads on where it leads that epoch already; what is older than what it knows changes nothing.
+
+        Raises Fenced, ValueError where `me` is none of its members, and Degraded where others have what it lost since
+        it promised.
         """
         epoch, members = assignment.epoch, assignment.members
         self._admit(epoch)
@@ -69,9 +84,12 @@ class HardState:
         if self.lost and self.confessed != epoch and len(members) > 1:
             raise Degraded(LOST)
         if epoch > self.epoch:
-            return HardState(term_of(epoch), epoch, 0, Role.LEADER, me, members, assignment.learners)
+            begun = HardState(term_of(epoch), epoch, 0, Role.LEADER, me, members, assignment.learners)
+            return replace(begun, number=assignment.number, move=assignment.move)
         if self.leads and members == self.members:
-            return replace(self, learners=assignment.learners)
+            if assignment.number < self.number:
+                return self
+            return replace(self, learners=assignment.learners, number=assignment.number, move=assignment.move)
         raise Fenced(epoch + 1)  # somebody else leads in it, or this replica stopped leading in it
 
     def follow(self, me: str, assignment: Assignment) -> HardState:
@@ -83,8 +101,9 @@ class HardState:
         role = Role.FOLLOWER if me in assignment.members else Role.LEARNER
         promised = max(self.promised, term_of(epoch))
         return HardState(
-            promised, epoch, 0, role, assignment.leader, assignment.members, assignment.learners, self.lost
-        )
+            promised, epoch, 0, role, assignment.leader, assignment.members, assignment.learners, self.lost,
+            number=assignment.number, move=assignment.move,
+        )  # fmt: skip
 
     def hear(self, term: int, leader: str) -> HardState:
         """What it is once a leader has spoken to it. Raises Fenced where it has promised more."""
@@ -116,10 +135,7 @@ class HardState:
 
     @staticmethod
     def from_json(body: dict[str, Any]) -> HardState:
-        return HardState(
-            **body
-            | {"role": Role(body["role"]), "members": tuple(body["members"]), "learners": tuple(body["learners"])}
-        )
+        return TypeAdapter(HardState).validate_python(body)
 
     def _admit(self, epoch: int) -> None:
         if epoch < epoch_of(self.promised):

@@ -54,6 +54,32 @@ class Copy:
     files: tuple[CopyFile, ...]
 
 
+@dataclass(frozen=True)
+class Page:
+    """Rows of a part in the order of ids, up to the id `last` (None: to the end), with all of the log up to `seq`.
+
+    `passed` of the `total` rows of the shard were looked at for it.
+    """
+
+    rows: bytes
+    last: int | str | None
+    seq: int
+    passed: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Final `entries`, with `behind` more after them. `cut`: they are not kept any more; `over`: there are none, and
+    will be none.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    behind: int = 0
+    cut: bool = False
+    over: bool = False
+
+
 class Peer(Protocol):
     """Another replica of the shard. Every call may raise ConnectionError: it is not known whether it was heard."""
 
@@ -64,3 +90,15 @@ class Peer(Protocol):
     async def chunk(self, number: int, name: str, offset: int, size: int) -> bytes: ...
 
     async def end_copy(self, number: int) -> None: ...
+
+
+class Giver(Protocol):
+    """A replica of a shard that rows come from (`feeding`). Every call may raise ConnectionError."""
+
+    async def page(self, part: int, parts: int, after: int | str | None, seq: int) -> Page: ...
+
+    async def tail(self, after: int, attempt: int) -> Tail: ...
+
+
+class Other(Peer, Giver, Protocol):
+    """Any other replica."""

@@ -14,12 +14,12 @@ from actors.vectors.replication import install
 from actors.vectors.replication.core import ReplicaCore
 from actors.vectors.replication.disk import Mark, load_state, lock, save_state
 from actors.vectors.replication.journal import Journal
-from actors.vectors.replication.messages import Peer
+from actors.vectors.replication.messages import Other
 from actors.vectors.shard import Shard
 from control.specs.collection import CollectionSpec
 
 
-def open_replica(me: str, directory: Path, spec: CollectionSpec, peers: Callable[[str], Peer]) -> ReplicaCore:
+def open_replica(me: str, directory: Path, spec: CollectionSpec, peers: Callable[[str], Other]) -> ReplicaCore:
     """Reads the directory, or begins it. Raises BlockingIOError where another process has it."""
     held = lock(directory)
     mark, log = Mark(directory), Log.open(directory / "log")

@@ -6,13 +6,14 @@ import asyncio
 
 from actors.vectors.query import Level
 from actors.vectors.replication.core import ReplicaCore
-from actors.vectors.replication.errors import Behind, Degraded, NoQuorum, Refused, Starting
+from actors.vectors.replication.errors import Behind, Degraded, Moved, NoQuorum, Refused, Starting
 
 
 async def admit(core: ReplicaCore, level: Level, token: int, seconds: float) -> None:
     """Returns when what the replica has applied is enough.
 
-    Raises Degraded, Starting, Behind where that takes longer than `seconds`, and for QUORUM NotLeader and NoQuorum.
+    Raises Degraded, Starting, Behind where that takes longer than `seconds`, and for QUORUM NotLeader, NoQuorum and
+    Moved.
     """
     if core.machine.lacks:
         raise Degraded(core.machine.lacks)
@@ -29,6 +30,8 @@ async def admit(core: ReplicaCore, level: Level, token: int, seconds: float) -> 
             wanted = max(token, core.machine.floor, await leading.fresh())
             await core.machine.applied.reach(wanted)
         leading.confirm()
+        if core.state.move.closed:
+            raise Moved
     except TimeoutError:
         raise NoQuorum(f"not read within {seconds:g} s: {leading.lacks()}") from None
     except Refused as error:

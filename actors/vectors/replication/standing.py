@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from actors.vectors.replication.core import ReplicaCore
 from actors.vectors.replication.hard_state import LOST
@@ -12,7 +13,7 @@ from control.specs.replica import Standing
 
 def standing_of(core: ReplicaCore, generation: int) -> Standing:
     """`generation` is that of the spec that it goes by."""
-    state, leading, machine = core.state, core.leading, core.machine
+    state, leading, machine, filler = core.state, core.leading, core.machine, core.filler
     return Standing(
         pid=os.getpid(),
         generation=generation,
@@ -24,4 +25,5 @@ def standing_of(core: ReplicaCore, generation: int) -> Standing:
         reached=not state.leads or (leading is not None and leading.reached),
         building=machine.shard.figures().outdated,
         degraded=(*machine.degraded, *((LOST,) if state.lost else ())),
+        filling=replace(filler.standing, filled=state.filled, position=state.position) if filler else None,
     )

@@ -100,6 +100,8 @@ class Upkeep:
             self._copying.cancel()
 
     async def _cut(self, receipt: int) -> None:
+        if self._state().move.feeds:
+            return
         leading = self._leading()
         waits = leading is not None and self._journal.nbytes < KEPT_LOG_BYTES
         kept = min(receipt, leading.everywhere) if waits and leading is not None else receipt

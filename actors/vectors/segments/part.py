@@ -65,8 +65,9 @@ class Part:
         """The first `limit` rows that are alive, match, and have a greater id than `after`, in the order of ids."""
         ascending = self.rowset.ascending()
         start = 0 if after is None else bisect.bisect_right(ascending, after, key=self._id)
-        if where == EVERYTHING and self.alive is None:
-            return ascending[start : start + limit]
+        if where == EVERYTHING:
+            rows = ascending[start : start + limit + self.dead]
+            return rows if self.alive is None else rows[self.alive[rows]][:limit]
         allowed = np.zeros(self.rows, np.bool_)
         allowed[self.matching(where)] = True
         rest = ascending[start:]

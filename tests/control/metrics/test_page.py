@@ -103,7 +103,7 @@ def test_everything_that_is_told_is_in_the_catalogue_with_its_type_and_labels() 
                 stored("Shard", "docs.0a0a0a0a.0", SHARD),
             ],
             [
-                replica(VectorReport(recall=0.99, search_ms={3: 1})),
+                replica(VectorReport(recall=0.99, copied=0.4, search_ms={3: 1})),
                 gateway({APP: Traffic(1, 0, {3: 1}, {4: 1}, {5: 1})}),
                 Heartbeat(traffic.BEAT_PREFIX + "g2", NOW, {**traffic.document({}), **ROUTES}),
                 engine(EngineReport("u", started_s={"load": 2.0})),

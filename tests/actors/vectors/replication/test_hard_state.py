@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from actors.vectors.replication.errors import Degraded, Fenced
 from actors.vectors.replication.hard_state import HardState, Role
 from actors.vectors.replication.term import term_of
-from control.specs.replica import Assignment
+from control.specs.replica import Assignment, Fill, Move, Source
 
 THREE = ("a", "b", "c")
 LEADER = HardState().lead("a", Assignment(3, "a", THREE))
@@ -66,3 +67,32 @@ def test_nobody_leads_or_follows_as_what_it_is_not() -> None:
 
 def test_it_reads_back_as_it_was_written() -> None:
     assert HardState.from_json(LEADER.to_json()) == LEADER
+
+
+FILL = Fill(1, 2, (Source(("x", "y"), 0, 1),))
+
+
+def test_of_two_orders_of_one_epoch_the_older_one_changes_nothing() -> None:
+    closed = HardState().lead("a", Assignment(3, "a", THREE, (), 7, Move(True, 2)))
+    assert closed.lead("a", Assignment(3, "a", THREE, (), 6, Move(True))) == closed
+    assert closed.lead("a", Assignment(3, "a", THREE, (), 8, Move(True))).move.closed == 0
+
+
+def test_clients_write_to_a_leader_that_has_all_rows_and_to_no_other() -> None:
+    filling = HardState().lead("a", Assignment(3, "a", THREE, (), 1, Move(fill=FILL)))
+    last = filling.lead("a", Assignment(3, "a", THREE, (), 2, Move(fill=replace(FILL, attempt=4))))
+    filled = replace(last, filled=4, position=9)
+    assert [one.serves for one in (LEADER, filling, last, filled)] == [True, False, False, True]
+    again = filled.lead("a", Assignment(3, "a", THREE, (), 3, Move(fill=replace(FILL, attempt=0))))
+    assert not again.serves
+    assert filled.begin_again(lost=False).serves
+    assert not filled.lead("a", Assignment(4, "a", THREE, (), 4, Move(fill=replace(FILL, attempt=4)))).serves
+
+
+def test_what_is_on_the_disk_is_what_it_was_and_an_older_form_is_read() -> None:
+    state = HardState().lead("a", Assignment(3, "a", THREE, ("d",), 7, Move(True, 2, FILL)))
+    body = json.loads(json.dumps(state.to_json()))
+    assert HardState.from_json(body) == state
+    for name in ("number", "move", "filled", "position"):
+        del body[name]
+    assert HardState.from_json(body) == replace(state, number=0, move=Move())

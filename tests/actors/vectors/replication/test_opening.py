@@ -14,7 +14,7 @@ from actors.vectors.replication import install
 from actors.vectors.replication.core import ReplicaCore
 from actors.vectors.replication.disk import Mark, load_state, save_state
 from actors.vectors.replication.hard_state import HardState, Role
-from actors.vectors.replication.messages import Peer
+from actors.vectors.replication.messages import Other
 from actors.vectors.replication.opening import open_replica
 from actors.vectors.replication.standing import standing_of
 from actors.vectors.replication.state_machine import IDLE_SECONDS
@@ -27,7 +27,7 @@ SPEC = spec_of()
 MEMBERS = ("me", "second", "third")
 
 
-def nobody(name: str) -> Peer:
+def nobody(name: str) -> Other:
     raise NotImplementedError
 
 
