@@ -83,9 +83,10 @@ def _first(collection: Collection) -> list[Shard]:
 
 
 def _ready(looks: Iterable[Look]) -> bool:
-    """Whether every shard has a leader, and those of the next layout are close behind."""
+    """Whether every shard has a leader that commits, and those of the next layout are close behind."""
     return all(
         look.standing is not None
+        and look.standing.reached
         and look.shard.phase is Phase.SERVING
         and (look.shard in look.layouts.serving or is_ready(look.standing.filling))
         for look in looks

@@ -248,7 +248,7 @@ class MoveRun(Run):
 
     def _ready(self, shard: Shard, standings: Mapping[str, Standing], serves: bool) -> bool:
         standing = self._of_leader(shard, standings)
-        return standing is not None and (serves or is_ready(standing.filling))
+        return standing is not None and standing.reached and (serves or is_ready(standing.filling))
 
     def _look(self, shard: Shard, standings: Mapping[str, Standing]) -> None:
         standing = self._of_leader(shard, standings)
@@ -258,7 +258,8 @@ class MoveRun(Run):
             self._put(replace(shard, filled=standing.filling.position))
 
     async def _orders(self, shard: Shard, standings: Mapping[str, Standing]) -> None:
-        lost = self._of_leader(shard, standings) is None
+        standing = self._of_leader(shard, standings)
+        lost = standing is None or not standing.reached
         if (lost and self.random.random() < 0.2) or self.random.random() < 0.01 / self.calm or shard.leader is None:
             await self._choose(shard)
             shard = self.shards[shard.number]

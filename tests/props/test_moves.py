@@ -100,7 +100,7 @@ def check(world: World) -> None:
         assert len(leaders) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(happenings, st.integers(0, 60), st.integers(0, 6)), max_size=40))
 def test_one_layout_serves_and_has_all_that_was_acknowledged(story: list[tuple[Happening, int, int]]) -> None:
     world = World(NODES, collection(shards=2))

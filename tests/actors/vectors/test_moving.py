@@ -14,7 +14,7 @@ from actors.vectors.answers import Unanswered, UnknownToken
 from actors.vectors.changes import to_bytes
 from actors.vectors.log import LogCut
 from actors.vectors.query import Level
-from actors.vectors.replication import feeding, filler
+from actors.vectors.replication import feeding, filler, progress
 from actors.vectors.replication.errors import Moved
 from control.specs.collection import CollectionSpec
 from control.specs.replica import Assignment, Fill, Filling, Move, Source
@@ -90,7 +90,8 @@ class Moves:
         members = self.members(shard)
         assignment = Assignment(1, members[0], members, number=self.number, move=move)
         await self.plane.replicas[members[0]].lead(assignment)
-        await self.plane.replicas[members[1]].follow(assignment)
+        if members[1] in self.plane.replicas:
+            await self.plane.replicas[members[1]].follow(assignment)
 
     async def filling(self) -> list[Filling]:
         found = [(await self.plane.replicas[self.members(one)[0]].standing()).filling for one in self.new]
@@ -274,6 +275,26 @@ def test_a_source_that_has_not_heard_that_it_is_closed_is_waited_for(play: Any) 
         await shown(lambda: moves.filled(1))
         await moves.switch()
         assert (await contents(plane))[3] == 2006
+
+    play(story)
+
+
+def test_a_source_says_that_it_has_no_more_under_its_lease_only(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LEASE_SECONDS", 0.5)
+
+    async def story(plane: VectorPlane) -> None:
+        moves = await begun(plane, 1, 1)
+        await shown(moves.scanned)
+        follower = moves.members(0)[1]
+        await plane.end(follower)
+        await asyncio.sleep(0.6)
+        await moves.tell(1, closed=True)
+        await asyncio.sleep(0.3)
+        (filling,) = await moves.filling()
+        assert filling.filled == 0
+        assert "1 of 2 members do not follow" in filling.trouble
+        plane.start(follower, spec())
+        await shown(lambda: moves.filled(1))
 
     play(story)
 
