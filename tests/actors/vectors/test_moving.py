@@ -16,10 +16,11 @@ from actors.vectors.log import LogCut
 from actors.vectors.query import Level
 from actors.vectors.replication import feeding, filler, progress
 from actors.vectors.replication.errors import Moved
+from actors.vectors.snapshot_taking import take
 from control.specs.collection import CollectionSpec
 from control.specs.replica import Assignment, Fill, Filling, Move, Source
 from control.specs.vector_filter import EVERYTHING
-from tests.fakes.vector_plane import VectorPlane
+from tests.fakes.vector_plane import VectorPlane, restoring
 from tests.fakes.vector_rows import COLUMNS, batch_of, spec_of
 
 Story = Callable[[VectorPlane], Awaitable[None]]
@@ -275,6 +276,24 @@ def test_a_source_that_has_not_heard_that_it_is_closed_is_waited_for(play: Any) 
         await shown(lambda: moves.filled(1))
         await moves.switch()
         assert (await contents(plane))[3] == 2006
+
+    play(story)
+
+
+def test_a_snapshot_has_the_shards_that_serve_and_is_restored_into_as_many(play: Any, tmp_path: Path) -> None:
+    async def story(plane: VectorPlane) -> None:
+        moves = await begun(plane, 1, 2)
+        await shown(moves.scanned)
+        await moves.tell(1, closed=True)
+        await shown(lambda: moves.filled(1))
+        await moves.switch()
+        snapshot = await take(plane.shards, NAME, f"file://{tmp_path}/snapshot", 10.0)
+        assert (snapshot.spec.shards, [one.shard for one in snapshot.shards]) == (2, [1, 2])
+        await plane.create("again", restoring(snapshot.spec, f"file://{tmp_path}/snapshot", snapshot.sha256))
+        expected = await contents(plane)
+        again = await plane.shards.scroll("again", EVERYTHING, None, 5000, COLUMNS, Level.QUORUM, seconds=10.0)
+        assert again["id"].to_pylist() == sorted(expected)
+        assert await plane.shards.count("again", EVERYTHING, Level.QUORUM) == len(expected) == 900
 
     play(story)
 
