@@ -7,7 +7,7 @@ It owns no files, so a crash loses it: the shard is then what its receipt says.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from actors.vectors.entry import Entry, Kind, Position
 from actors.vectors.found import Rows
-from actors.vectors.rows import ID
-from actors.vectors.segments.growing import Growing
+from actors.vectors.rows import ID, conformed, row_schema
+from actors.vectors.segments.growing import Growing, GrowingRows
 from actors.vectors.segments.ids import Wanted
 from actors.vectors.segments.part import Part
 from actors.vectors.segments.sealed import Sealed
@@ -43,7 +43,7 @@ class Contents:
     def apply(self, entries: Sequence[Entry]) -> int:
         """All of them or none: readers see them at once. Those that were applied before are skipped.
 
-        How many bytes of bodies the others have. Raises ValueError where one is missing before them.
+        How many bytes of bodies the others have. Raises ValueError where one is missing before them, and UnknownField.
         """
         with self._turn:
             view = self.view
@@ -52,7 +52,11 @@ class Contents:
                 return 0
             if new[0].seq != view.applied.seq + 1:
                 raise ValueError(f"entry {new[0].seq} after entry {view.applied.seq}: those between are missing")
-            batches = [(kind, _rows_of(list(some))) for kind, some in groupby(new, key=lambda entry: entry.kind)]
+            schema = row_schema(self.spec)
+            batches = [
+                (kind, _rows_of(list(some), schema if kind is Kind.UPSERT else None))
+                for kind, some in groupby(new, key=lambda entry: entry.kind)
+            ]
             for kind, batch in batches:
                 if batch is not None:
                     view = self._changed(view, kind, batch)
@@ -77,7 +81,7 @@ class Contents:
         with self._turn:
             view = self.view
             if made is not None:
-                made.index = made.index.retuned(self.spec)
+                made.retune(self.spec)
                 now = {id(part.rowset): part.alive for part in (*view.sealed, *view.frozen)}
                 masks = ((now[id(rowset)], rows) for rowset, rows in zip(replaced, taken, strict=True))
                 alive = [np.ones(len(rows), np.bool_) if mask is None else mask[rows] for mask, rows in masks]
@@ -88,11 +92,24 @@ class Contents:
                 frozen=tuple(part for part in view.frozen if part.rowset not in replaced),
             )
 
-    def retune(self, spec: CollectionSpec) -> None:
+    def receipt(self, write: Callable[[View, CollectionSpec], None]) -> None:
+        """Of the view and the spec that belong together."""
         with self._turn:
+            view, spec = self.view, self.spec
+        write(view, spec)
+
+    def retune(self, spec: CollectionSpec) -> None:
+        """By the thread that switches."""
+        for part in self.view.sealed:
+            part.rowset.retune(spec)  # may take a second, for which nothing waits
+        with self._turn:
+            if spec.fields != self.spec.fields:
+                view = self.view
+                frozen = tuple(replace(part, rowset=_growing(part).under(spec)) for part in view.frozen)
+                self._growing = self._growing.under(spec)
+                growing = replace(view.growing, rowset=self._growing.rows())
+                self.view = replace(view, frozen=frozen, growing=growing)
             self.spec = spec
-            for part in self.view.sealed:
-                part.rowset.index = part.rowset.index.retuned(spec)
 
     def _changed(self, view: View, kind: Kind, batch: pa.RecordBatch) -> View:
         """With the rows of a batch in place of those that had their ids, or without these."""
@@ -118,8 +135,15 @@ class Contents:
         return replace(view, growing=Part(self._growing.rows(), alive, view.growing.dead))
 
 
-def _rows_of(entries: Sequence[Entry]) -> pa.RecordBatch | None:
+def _growing(part: Part) -> GrowingRows:
+    assert isinstance(part.rowset, GrowingRows), "what is frozen was growing"
+    return part.rowset
+
+
+def _rows_of(entries: Sequence[Entry], schema: pa.Schema | None) -> pa.RecordBatch | None:
     """The rows of the bodies of all entries, None where they have none."""
     tables = [pa.ipc.open_stream(entry.body).read_all() for entry in entries if entry.body]
+    if schema is not None:
+        tables = [conformed(table, schema) for table in tables]
     batches = pa.concat_tables(tables).to_batches() if tables else []
     return pa.concat_batches(batches) if batches else None

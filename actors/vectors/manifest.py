@@ -18,7 +18,6 @@ from pydantic import TypeAdapter
 
 from actors.durable import write_atomically
 from actors.vectors.entry import Position
-from actors.vectors.rows import row_schema
 from control.specs.collection import CollectionSpec
 
 _NAME = "manifest-{:012}.json"
@@ -132,8 +131,8 @@ def read_file(path: Path) -> Manifest:
 
 
 def schema_digest(spec: CollectionSpec) -> str:
-    """Of what cannot change in a collection without all of its rows being written anew."""
-    return hashlib.sha256(f"{row_schema(spec)}\n{spec.metric}".encode()).hexdigest()
+    """Of what cannot change in a collection: fields come, and those that are there keep their types."""
+    return hashlib.sha256(f"{spec.ids}\n{spec.dimension}\n{spec.metric}".encode()).hexdigest()
 
 
 def _digest(body: object) -> str:

@@ -28,8 +28,8 @@ from control.specs.collection import CollectionSpec
 class Receipts:
     """Of the shard in `directory`, whose `manifest` is the last one that was written."""
 
-    def __init__(self, directory: Path, spec: CollectionSpec, stored: Stored) -> None:
-        self.directory, self.spec, self.lost = directory, spec, stored.lost
+    def __init__(self, directory: Path, stored: Stored) -> None:
+        self.directory, self.lost = directory, stored.lost
         self.manifest = stored.manifest
         self._spent = max((_number(path) for path in _own(directory)), default=0)
         self._making: set[str] = set()
@@ -54,14 +54,14 @@ class Receipts:
             self._making.discard(name)
             shutil.rmtree(self.directory / SEGMENTS / name, ignore_errors=True)
 
-    def write(self, view: View) -> None:
+    def write(self, view: View, spec: CollectionSpec) -> None:
         """All of the view is on the disk when it returns. OSError leaves the last receipt in force."""
         with self._lock:
             segments = tuple(replace(part.rowset.record, alive=self._alive_file(part)) for part in view.sealed)
-            growing = self._growing_file(view)
+            growing = self._growing_file(view, row_schema(spec))
             sync(self.directory)
             self._spent += 1
-            digest = schema_digest(self.spec)
+            digest = schema_digest(spec)
             manifest = Manifest(digest, view.applied, segments, growing, self.lost, self._spent)
             manifest.write(self.directory)
             self.manifest = manifest
@@ -102,11 +102,10 @@ class Receipts:
             known = self._alive[name] = (part.alive, FileRecord.of(self.directory, path))
         return known[1]
 
-    def _growing_file(self, view: View) -> FileRecord | None:
+    def _growing_file(self, view: View, schema: pa.Schema) -> FileRecord | None:
         parts = [part for part in (*view.frozen, view.growing) if part.dead < part.rows]
         if not parts:
             return None
-        schema = row_schema(self.spec)
         path = self.directory / self._new("growing", ".arrow")
         with pa.OSFile(str(path), "wb") as out, pa.ipc.new_file(out, schema) as writer:
             for part in parts:

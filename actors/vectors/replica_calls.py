@@ -25,8 +25,9 @@ from actors.vectors.query import Hits, Level, Query
 from actors.vectors.replication.feeding import page, tail
 from actors.vectors.replication.messages import Other
 from actors.vectors.replication.opening import open_replica
-from actors.vectors.replication.reads import admit
+from actors.vectors.replication.reads import admit, knows
 from actors.vectors.replication.standing import standing_of
+from actors.vectors.replication.told_spec import ToldSpec
 from actors.vectors.replication.writer import Item, Write
 from actors.vectors.rows import ID, row_schema
 from actors.vectors.snapshot import ShardCopy
@@ -35,7 +36,7 @@ from actors.vectors.snapshot_shard import save
 from actors.vectors.wire import hits_bytes, read_query, read_text_query
 from control.specs.collection import Acknowledgement, CollectionSpec
 from control.specs.replica import Assignment, Promise, Standing
-from control.specs.vector_filter import Filter
+from control.specs.vector_filter import EVERYTHING, Filter
 
 Result = TypeVar("Result")
 SEARCH_THREADS = 4
@@ -52,9 +53,10 @@ class ReplicaCalls:
     def __init__(
         self, name: str, directory: Path, spec: CollectionSpec, generation: int, peers: Callable[[str], Other]
     ) -> None:
-        self._generation = generation
+        self._directory = directory
+        self._wanted = ToldSpec(generation, spec).or_newer(directory)
         self._searchers = ThreadPoolExecutor(SEARCH_THREADS, "search")
-        self._core = open_replica(name, directory, spec, peers)
+        self._core = open_replica(name, directory, self._wanted.spec, peers)
         self._core.start()
         self._coalescer = Coalescer(self._search, self._searchers)
 
@@ -66,11 +68,13 @@ class ReplicaCalls:
 
     async def search(self, body: bytes, seconds: float = READ_SECONDS) -> bytes:
         query = read_query(body)
+        knows(self._core.machine.spec, query.where, query.columns)
         await admit(self._core, query.level, query.token, seconds)
         return hits_bytes(await self._coalescer.search(query))
 
     async def search_text(self, body: bytes, seconds: float = READ_SECONDS) -> bytes:
         query = read_text_query(body)
+        knows(self._core.machine.spec, query.where, (*query.columns, *query.fields))
         return await self._read(
             lambda: hits_bytes(self._core.machine.shard.view.search_text(query)), query.level, query.token, seconds
         )
@@ -79,6 +83,7 @@ class ReplicaCalls:
         self, ids: bytes, columns: tuple[str, ...], level: Level, token: int, seconds: float = READ_SECONDS
     ) -> bytes:
         wanted = from_bytes(ids).column(ID)
+        knows(self._core.machine.spec, EVERYTHING, columns)
         return await self._read(
             lambda: to_bytes(self._core.machine.shard.view.fetch(wanted, columns)), level, token, seconds
         )
@@ -87,11 +92,13 @@ class ReplicaCalls:
         self, where: Filter, after: int | str | None, limit: int, columns: tuple[str, ...], level: Level, token: int,
         seconds: float = READ_SECONDS,
     ) -> bytes:  # fmt: skip
+        knows(self._core.machine.spec, where, columns)
         return await self._read(
             lambda: to_bytes(self._core.machine.shard.view.scroll(where, after, limit, columns)), level, token, seconds
         )
 
     async def count(self, where: Filter, level: Level, token: int, seconds: float = READ_SECONDS) -> int:
+        knows(self._core.machine.spec, where)
         return await self._read(lambda: self._core.machine.shard.view.count(where), level, token, seconds)
 
     # Writes: each returns its sequence number, the token for reads, and how many rows it concerns
@@ -110,8 +117,9 @@ class ReplicaCalls:
         self, changes: Sequence[bytes], acknowledge: Acknowledgement, seconds: float = WRITE_SECONDS
     ) -> tuple[int, int]:
         """The columns of each change in the rows that are there; others are left out. All of it is one entry."""
-        new, schema = [from_bytes(one) for one in changes], row_schema(self._core.machine.spec)
-        counts = []
+        new, spec, counts = [from_bytes(one) for one in changes], self._core.machine.spec, []
+        knows(spec, EVERYTHING, [name for one in new for name in one.schema.names])
+        schema = row_schema(spec)
 
         def whole(change: pa.RecordBatch) -> pa.RecordBatch:
             kept = tuple(name for name in schema.names if name not in change.schema.names)
@@ -130,6 +138,7 @@ class ReplicaCalls:
         self, where: Filter, acknowledge: Acknowledgement, seconds: float = WRITE_SECONDS
     ) -> tuple[int, int]:
         counts = []
+        knows(self._core.machine.spec, where)
 
         def resolve() -> Item | None:
             ids = self._core.machine.shard.view.matching(where)
@@ -151,11 +160,13 @@ class ReplicaCalls:
         await self._core.follow(assignment)
 
     async def retune(self, generation: int, spec: CollectionSpec) -> None:
+        told = ToldSpec(generation, spec)
+        await asyncio.to_thread(told.keep, self._directory)
         await self._core.machine.retune(spec)
-        self._generation = generation
+        self._wanted = told
 
     async def standing(self) -> Standing:
-        return standing_of(self._core, self._generation)
+        return standing_of(self._core, self._wanted.generation)
 
     async def optimise(self) -> None:
         """Has the background make one segment of all rows."""

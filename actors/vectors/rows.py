@@ -1,7 +1,7 @@
 """Rows of a collection, as Arrow record batches: the one form in which they cross a process, a log and a segment.
 
 Columns: `id`, `vector` (a fixed-size list of float32; of metric cosine already of length 1), then one column for each
-field of the collection's schema, null where a row lacks it.
+field of the collection's schema, null where a row lacks it. Fields come and never go: rows from before one lack it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,27 @@ def row_schema(spec: CollectionSpec) -> pa.Schema:
     vector = pa.list_(pa.float32(), spec.dimension)
     fields = [pa.field(one.name, _type_of(one)) for one in spec.fields]
     return pa.schema([pa.field(ID, ids, nullable=False), pa.field(VECTOR, vector, nullable=False), *fields])
+
+
+def stored_schema(spec: CollectionSpec) -> pa.Schema:
+    """The columns without the vector, which lies elsewhere."""
+    schema = row_schema(spec)
+    return schema.remove(schema.get_field_index(VECTOR))
+
+
+class UnknownField(Exception):
+    """Rows have a field that their reader has not been told of yet. It must not drop it."""
+
+
+def conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """With all columns of `schema`, null where rows are from before there was such a field. Raises UnknownField."""
+    names = rows.schema.names
+    if names == schema.names:
+        return rows
+    if unknown := [name for name in names if name not in schema.names]:
+        raise UnknownField(f"rows have {', '.join(unknown)}, which this replica has not been told of yet")
+    columns = [rows.column(one.name) if one.name in names else pa.nulls(len(rows), one.type) for one in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _type_of(field: MetadataField) -> pa.DataType:

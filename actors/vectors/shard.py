@@ -48,10 +48,12 @@ class Shard:
 
     @staticmethod
     def open(directory: Path, spec: CollectionSpec) -> Shard:
-        """Reads all files and their checksums, about 1 GB/s. ValueError where they are of another schema."""
+        """Reads all files and their checksums, about 1 GB/s. ValueError where they are of another dimension or metric,
+        UnknownField where they have more fields.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         stored = read_stored(directory, spec)
-        receipts = Receipts(directory, spec, stored)
+        receipts = Receipts(directory, stored)
         return Shard(Contents(spec, stored, receipts.position), receipts)
 
     @property
@@ -71,7 +73,7 @@ class Shard:
     def apply(self, entries: Sequence[Entry]) -> None:
         """All of them or none: readers see them at once. Those that were applied before are skipped.
 
-        Raises ValueError where one is missing before them.
+        Raises ValueError where one is missing before them, and UnknownField.
         """
         self._applied_bytes += self._contents.apply(entries)
 
@@ -105,8 +107,11 @@ class Shard:
         self._asked += 1
 
     def retune(self, spec: CollectionSpec) -> None:
-        """Other search parameters hold at once; for another index `maintain` rebuilds one segment after the other."""
-        self._contents.retune(spec)
+        """Other search parameters and more fields hold when it returns; for another index `maintain` rebuilds one
+        segment after the other.
+        """
+        with self._maintaining:
+            self._contents.retune(spec)
 
     def figures(self) -> ShardFigures:
         view, rebuild = self.view, self._rebuild
@@ -182,7 +187,7 @@ class Shard:
 
     def _write_receipt(self) -> None:
         receipted = self._applied_bytes  # of the view that is read next, or of one before it
-        self.receipts.write(self.view)
+        self._contents.receipt(self.receipts.write)
         self._receipted_bytes = receipted
 
     def _sizes(self, view: View) -> list[tiers.Size]:

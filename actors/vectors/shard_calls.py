@@ -24,6 +24,7 @@ from actors.vectors.replication.errors import (
     NotLeader,
     Refused,
     Starting,
+    Unaware,
     Unknown,
 )
 from control.specs.collection import Acknowledgement
@@ -32,7 +33,7 @@ PAUSE_SECONDS = 0.05
 """Before a shard without a leader is asked again."""
 LATE_SECONDS = 0.5
 """Of a deadline are left for the way back."""
-UNABLE = (NotLeader, Behind, Degraded, NoQuorum, Fenced, Moved, Starting)
+UNABLE = (NotLeader, Behind, Degraded, NoQuorum, Fenced, Moved, Starting, Unaware)
 """What a replica says that answers, but not this read."""
 
 
@@ -72,7 +73,7 @@ class ShardCalls:
                     self._table.learn(name, shard, error)
                 except (Unknown, ConnectionError, TimeoutError) as error:
                     maybe, why = True, str(error) or _late(sent)
-                except (NoQuorum, Moved) as error:
+                except (NoQuorum, Moved, Unaware) as error:
                     why = str(error)
                 except Refused:
                     if maybe:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from actors.vectors.indexes.index import IndexDamaged
 from actors.vectors.manifest import FileRecord, Lost, Manifest, SegmentRecord, read_manifest, schema_digest
+from actors.vectors.rows import conformed, row_schema
 from actors.vectors.segments.sealed import SEGMENTS, Sealed
 from actors.vectors.view import SealedPart
 from control.specs.collection import CollectionSpec
@@ -31,7 +32,7 @@ class Stored:
 
 
 def read_stored(directory: Path, spec: CollectionSpec) -> Stored:
-    """Raises ValueError where the files are of another schema or metric."""
+    """Raises ValueError where the files are of another kind of ids, dimension or metric, and UnknownField."""
     for path in directory.glob(".manifest-*"):
         path.unlink()  # one that a crash left half written
     manifest, wrong = read_manifest(directory)
@@ -43,7 +44,7 @@ def read_stored(directory: Path, spec: CollectionSpec) -> Stored:
     if manifest is None:
         return Stored(None, (), (), tuple(lost))
     if manifest.schema != schema_digest(spec):
-        raise ValueError(f"{directory.name} has rows of another schema or metric than the collection's")
+        raise ValueError(f"{directory.name} has rows of other ids, another dimension or metric than the collection's")
     lost += manifest.lost
     sealed, growing = [], ()
     for record in manifest.segments:
@@ -53,7 +54,7 @@ def read_stored(directory: Path, spec: CollectionSpec) -> Stored:
             lost.append(Lost(record.name, f"{record.name} with {record.rows} rows is left out: {error}"))
     if manifest.growing is not None:
         try:
-            growing = _growing(directory, manifest.growing)
+            growing = _growing(directory, manifest.growing, spec)
         except _DAMAGED as error:
             lost.append(Lost(manifest.growing.path, f"the rows of {manifest.growing.path} are left out: {error}"))
     return Stored(manifest, tuple(sealed), growing, tuple(lost))
@@ -70,7 +71,7 @@ def _part(directory: Path, record: SegmentRecord, spec: CollectionSpec) -> Seale
     return SealedPart(sealed, alive, record.rows - int(np.count_nonzero(alive)))
 
 
-def _growing(directory: Path, file: FileRecord) -> tuple[pa.RecordBatch, ...]:
+def _growing(directory: Path, file: FileRecord, spec: CollectionSpec) -> tuple[pa.RecordBatch, ...]:
     file.check(directory)
     with pa.OSFile(str(directory / file.path), "rb") as source:
-        return tuple(pa.ipc.open_file(source).read_all().to_batches())
+        return tuple(conformed(pa.ipc.open_file(source).read_all(), row_schema(spec)).to_batches())

@@ -321,6 +321,17 @@ def test_rows_move_to_more_shards_while_clients_write_and_a_new_leader_is_killed
     assert films.count() == len(wanted)
 
 
+def test_a_new_field_is_used_and_is_there_after_a_leader_was_killed(live: Live) -> None:
+    before = "    - {name: year, type: integer}\n"
+    live.plane.apply(DOCUMENT.partition("---")[0].replace(before, f"{before}    - {{name: stars, type: integer}}\n"))
+    until(lambda: succeeds(lambda: live.articles.update([{"id": "moon", "metadata": {"stars": 5}}])))
+    shard = live.status()["shards"][0]
+    sigkill(live.process(shard["shard"], shard["leader"]).pid)
+    live.articles.upsert([{"id": "stars", "vector": axis(1), "metadata": {"stars": 5}}])
+    assert [row["id"] for row in live.articles.scroll(filter={"stars": 5})] == ["moon", "stars"]
+    assert live.articles.fetch(["soup"])[0]["metadata"] == {"body": "Arugula and other salads"}
+
+
 def test_with_every_control_actor_dead_a_dead_replica_stops_nothing(live: Live) -> None:
     shard = live.status()["shards"][0]
     follower = next(number for number in shard["members"] if number != shard["leader"])

@@ -7,6 +7,8 @@ from random import Random
 
 from actors.vectors.entry import Entry, Position
 from actors.vectors.log import LogCut
+from actors.vectors.rows import UnknownField
+from control.specs.collection import CollectionSpec
 
 
 class MemoryLog:
@@ -85,6 +87,8 @@ class MemoryShard:
 
     degraded = ()
     receipt = Position(0, 0)
+    unknown = ""
+    """What keeps it from applying anything until it is retuned."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -94,12 +98,17 @@ class MemoryShard:
         return Position(self.entries[-1].epoch, self.entries[-1].seq) if self.entries else Position(0, 0)
 
     def apply(self, entries: Sequence[Entry]) -> None:
+        if self.unknown:
+            raise UnknownField(self.unknown)
         for entry in entries:
             assert entry.seq == len(self.entries) + 1
             self.entries.append(entry)
 
     def maintain(self) -> bool:
         return False
+
+    def retune(self, spec: CollectionSpec) -> None:
+        self.unknown = ""
 
     def close(self) -> None:
         pass

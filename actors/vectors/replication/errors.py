@@ -68,6 +68,17 @@ class Starting(Exception):
         return "this replica has just started, and no leader has told it yet what was written meanwhile"
 
 
+class Unaware(Exception):
+    """The collection has a field that this replica has not been told of yet. Nothing was written."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
+
+    def __str__(self) -> str:
+        return f"this replica has not been told of field {self.field!r} yet"
+
+
 class Degraded(Exception):
     """A part of the replica's data is damaged. It answers nothing until it has a copy: never with rows missing."""
 

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from actors.vectors.query import Level
 from actors.vectors.replication.core import ReplicaCore
-from actors.vectors.replication.errors import Behind, Degraded, Moved, NoQuorum, Refused, Starting
+from actors.vectors.replication.errors import Behind, Degraded, Moved, NoQuorum, Refused, Starting, Unaware
+from actors.vectors.rows import ID, VECTOR
+from control.specs.collection import CollectionSpec
+from control.specs.vector_filter import Filter, fields_of
+
+
+def knows(spec: CollectionSpec, where: Filter, columns: Iterable[str] = ()) -> None:
+    """Raises Unaware where the replica has not been told of a field that is asked for."""
+    for name in (*fields_of(where), *columns):
+        if name not in (ID, VECTOR) and spec.field(name) is None:
+            raise Unaware(name)
 
 
 async def admit(core: ReplicaCore, level: Level, token: int, seconds: float) -> None:

@@ -16,6 +16,7 @@ from typing import TypeVar
 from actors.vectors.log import LogCut
 from actors.vectors.replication.journal import Journal
 from actors.vectors.replication.watermark import Watermark
+from actors.vectors.rows import UnknownField
 from actors.vectors.shard import Shard
 from control.specs.collection import CollectionSpec
 
@@ -38,6 +39,8 @@ class StateMachine:
         """What was final when it opened, or when a leader spoke to it first: it answers nothing with less."""
         self.gap = ("its rows are being restored from a snapshot",) if restoring else ()
         """What it lacks beside its damaged parts."""
+        self._unknown = ""
+        """Why it applies nothing: it must not drop a field that it will be told of."""
         self.turn = asyncio.Lock()
         """Of what changes the shard: applying, and putting another in its place."""
         self._journal = journal
@@ -52,7 +55,7 @@ class StateMachine:
     @property
     def lacks(self) -> str:
         """Why it answers nothing from its data, for people; "" where it can."""
-        return "; ".join(self.degraded)
+        return "; ".join(filter(None, (*self.degraded, self._unknown)))
 
     @property
     def starting(self) -> bool:
@@ -95,7 +98,12 @@ class StateMachine:
             final = [entry for entry in entries if entry.seq <= self._journal.committed]
             if final:
                 loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._applier, lambda: self.shard.apply(final))
+                try:
+                    await loop.run_in_executor(self._applier, lambda: self.shard.apply(final))
+                except UnknownField as error:
+                    self._unknown = str(error)
+                    return False
+                self._unknown = ""
                 self.applied.rise(final[-1].seq)
             return bool(final)
 
@@ -121,5 +129,6 @@ class StateMachine:
         return await asyncio.get_running_loop().run_in_executor(self._maintainer, job)
 
     async def retune(self, spec: CollectionSpec) -> None:
-        self.spec = spec
+        """It holds when it returns."""
         await self.background(lambda: self.shard.retune(spec))
+        self.spec = spec

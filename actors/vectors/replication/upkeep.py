@@ -21,6 +21,7 @@ from actors.vectors.replication.journal import Journal
 from actors.vectors.replication.leading import Leading
 from actors.vectors.replication.messages import Peer
 from actors.vectors.replication.state_machine import IDLE_SECONDS, StateMachine
+from actors.vectors.rows import UnknownField
 from actors.vectors.shard import Shard
 from actors.vectors.snapshot import SnapshotError
 from actors.vectors.snapshot_shard import BEGINNING, restore
@@ -125,6 +126,6 @@ class Upkeep:
         try:
             await self._journal.change(lambda log, mark: install.put_in_place(directory, log, mark))
             machine.replace(await machine.background(lambda: Shard.open(directory / install.SHARD, machine.spec)))
-        except OSError:
+        except (OSError, UnknownField):
             self._journal.failed.set()  # half of it may be in place: a new process puts it there whole
             raise

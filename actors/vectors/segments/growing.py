@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from actors.vectors.found import Found, Mask, Rows
 from actors.vectors.metadata.unindexed import scan_mask
 from actors.vectors.query import Tuning
-from actors.vectors.rows import ID, VECTOR, Floats, row_schema, vectors_of
+from actors.vectors.rows import ID, VECTOR, Floats, conformed, stored_schema, vectors_of
 from actors.vectors.scan import scan
 from actors.vectors.segments import rowset
 from actors.vectors.segments.ids import Wanted
@@ -57,6 +57,15 @@ class Growing:
         """As it is now."""
         return GrowingRows(self, self._vectors[: self._count], self._chunks)
 
+    def under(self, spec: CollectionSpec) -> Growing:
+        """The same rows, with the fields of another spec."""
+        other = Growing(spec)
+        other.last_rows, other.previous = dict(self.last_rows), self.previous  # readers of before look into theirs
+        other._vectors, other._count = self._vectors, self._count
+        rows = conformed(pa.Table.from_batches(self._chunks), stored_schema(spec)) if self._chunks else None
+        other._chunks = tuple(rows.to_batches()) if rows else ()
+        return other
+
     def texts(self, table: pa.Table) -> TextIndex:
         """With the rows of `table`, which are the first ones, at least: read when somebody looks for words."""
         with self._reading:
@@ -86,11 +95,13 @@ class GrowingRows:
     vectors: Floats
     chunks: tuple[pa.RecordBatch, ...]
 
+    def under(self, spec: CollectionSpec) -> GrowingRows:
+        """With the fields of another spec; of a segment that takes no more rows."""
+        return self.growing.under(spec).rows()
+
     @cached_property
     def table(self) -> pa.Table:
-        schema = row_schema(self.growing.spec)
-        without_vector = schema.remove(schema.get_field_index(VECTOR))
-        return pa.Table.from_batches(self.chunks, without_vector)
+        return pa.Table.from_batches(self.chunks, stored_schema(self.growing.spec))
 
     def find(self, wanted: Wanted) -> Rows:
         get, count = self.growing.last_rows.get, len(self.vectors)

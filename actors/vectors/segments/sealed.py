@@ -22,13 +22,13 @@ from actors.vectors.manifest import FileRecord, SegmentRecord
 from actors.vectors.metadata.columns import Columns
 from actors.vectors.metadata.indexed import make_columns
 from actors.vectors.query import Tuning
-from actors.vectors.rows import ID, VECTOR, Floats, row_schema
+from actors.vectors.rows import ID, Floats, conformed, stored_schema
 from actors.vectors.segment_search import search_segment
 from actors.vectors.segments import rowset
 from actors.vectors.segments.ids import SortedIds, Wanted
 from actors.vectors.segments.rowset import Rowset
 from actors.vectors.text_index import TextIndex, text_fields
-from control.specs.collection import CollectionSpec, Metric
+from control.specs.collection import CollectionSpec
 from control.specs.vector_filter import Filter
 from control.specs.vector_index import SEARCH_PARAMETERS
 
@@ -40,7 +40,7 @@ BLOCK_ROWS = 1 << 16
 
 @dataclass(eq=False)
 class Sealed:
-    """The n rows of a segment, as `Rowset`. Only `index` is ever replaced, by itself under other search parameters."""
+    """The n rows of a segment, as `Rowset`. Only `retune` changes it."""
 
     record: SegmentRecord
     index: Index
@@ -48,7 +48,7 @@ class Sealed:
     ids: SortedIds
     columns: Columns
     texts: TextIndex
-    metric: Metric
+    spec: CollectionSpec
 
     @staticmethod
     def make(
@@ -64,8 +64,7 @@ class Sealed:
         """
         path = directory / SEGMENTS / name
         path.mkdir(parents=True)
-        schema = row_schema(spec)
-        schema = schema.remove(schema.get_field_index(VECTOR))
+        schema = stored_schema(spec)
         with pa.OSFile(str(path / ROWS), "wb") as out, pa.ipc.new_file(out, schema) as writer:
             for source, rows in sources:
                 for start in range(0, len(rows), BLOCK_ROWS):
@@ -81,18 +80,18 @@ class Sealed:
 
     @staticmethod
     def open(directory: Path, record: SegmentRecord, spec: CollectionSpec) -> Sealed:
-        """Raises ValueError, OSError or IndexDamaged where a file is not what a segment of so many rows has."""
+        """Raises ValueError, OSError or IndexDamaged where a file is not what a segment of so many rows has, and
+        UnknownField.
+        """
         path = directory / SEGMENTS / record.name
-        table = pa.ipc.open_file(pa.memory_map(str(path / ROWS))).read_all()
+        table = conformed(pa.ipc.open_file(pa.memory_map(str(path / ROWS))).read_all(), stored_schema(spec))
         if len(table) != record.rows:
             raise ValueError(f"{ROWS} has {len(table)} rows, expected {record.rows}")
         index = load_index(path, spec)
         if len(index.vectors) != record.rows:
             raise ValueError(f"the index has {len(index.vectors)} rows, expected {record.rows}")
-        texts = TextIndex(text_fields(spec))
-        texts.add(table)
-        columns = make_columns(table, spec)
-        return Sealed(record, index, table, SortedIds(table.column(ID)), columns, texts, spec.metric)
+        columns, texts = make_columns(table, spec), _texts(table, spec)
+        return Sealed(record, index, table, SortedIds(table.column(ID)), columns, texts, spec)
 
     @property
     def vectors(self) -> Floats:
@@ -103,11 +102,23 @@ class Sealed:
         """Of memory beside what the index takes."""
         return self.ids.nbytes + self.columns.nbytes
 
+    def retune(self, spec: CollectionSpec) -> None:
+        """Other search parameters, more fields, and other indexes of fields, while others read. The fields that they
+        ask for are those of before.
+        """
+        self.index = self.index.retuned(spec)
+        if spec.fields != self.spec.fields:
+            self.table = conformed(self.table, stored_schema(spec))
+            self.columns = make_columns(self.table, spec)
+        if text_fields(spec) != text_fields(self.spec):
+            self.texts = _texts(self.table, spec)
+        self.spec = spec
+
     def find(self, wanted: Wanted) -> Rows:
         return self.ids.rows(wanted)
 
     def search(self, alive: Mask | None, queries: Floats, k: int, where: Filter, tuning: Tuning) -> Found:
-        return search_segment(self.index, alive, self.columns, queries, k, where, tuning, self.metric)
+        return search_segment(self.index, alive, self.columns, queries, k, where, tuning, self.spec.metric)
 
     def search_text(self, text: str, fields: tuple[str, ...], k: int, allowed: Mask | None) -> Found:
         return self.texts.search(text, fields, k, allowed)
@@ -124,6 +135,12 @@ class Sealed:
 
     def ascending(self) -> Rows:
         return self.ids.ascending
+
+
+def _texts(table: pa.Table, spec: CollectionSpec) -> TextIndex:
+    texts = TextIndex(text_fields(spec))
+    texts.add(table)
+    return texts
 
 
 class Blocks(Sequence[Floats]):

@@ -5,7 +5,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
+from actors.vectors.answers import Failed, Unanswered
+from control.specs.collection import MetadataField
+from control.specs.vector_filter import Exists
 from tests.fakes.vector_plane import VectorPlane
 from tests.fakes.vector_rows import batch_of, spec_of
 from tests.fakes.virtual_time import in_virtual_time
@@ -39,6 +43,32 @@ def test_changes_of_different_fields_of_different_rows_are_one_entry_of_the_log(
             {"id": 2, "year": 2000, "colour": "red", "vector": [2.0, 0.0, 0.0]},
             {"id": 3, "year": 2000, "colour": None, "vector": [3.0, 0.0, 0.0]},
         ]
+
+    with_rows(tmp_path, story)
+
+
+def test_who_has_not_been_told_of_a_field_answers_nothing_about_it_and_learns_of_it_once(tmp_path: Path) -> None:
+    stars = MetadataField(name="stars", type="integer")
+    newer = SPEC.model_copy(update={"fields": (*SPEC.fields, stars)})
+    change = pa.record_batch({"id": pa.array([1], pa.int64()), "stars": pa.array([9], pa.int64())})
+
+    async def story(plane: VectorPlane, before: int) -> None:
+        for ask in (
+            plane.shards.count("c", Exists("stars"), seconds=0.3),
+            plane.shards.fetch("c", IDS, ("stars",), seconds=0.3),
+        ):
+            with pytest.raises(Unanswered, match="has not been told of field 'stars' yet"):
+                await ask
+        with pytest.raises(Failed, match="has not been told of field 'stars' yet"):
+            await plane.shards.update("c", [change], seconds=0.3)
+        (actor,) = plane.replicas
+        await plane.replicas[actor].retune(2, newer)
+        await plane.shards.update("c", [change])
+        assert (await plane.shards.fetch("c", IDS, ("stars",))).column("stars").to_pylist() == [9, None, None]
+        await plane.end(actor)
+        plane.start(actor, SPEC)
+        assert (await plane.replicas[actor].standing()).generation == 2
+        assert (await plane.shards.fetch("c", IDS, ("stars",))).column("stars").to_pylist() == [9, None, None]
 
     with_rows(tmp_path, story)
 

@@ -16,11 +16,13 @@ from actors.vectors import contents
 from actors.vectors import shard as shard_module
 from actors.vectors.entry import Entry, Kind, Position
 from actors.vectors.query import Level, Query
+from actors.vectors.rows import UnknownField, conformed, row_schema
 from actors.vectors.segments import rebuild as rebuild_module
 from actors.vectors.shard import Shard
-from control.specs.vector_filter import EVERYTHING, Range
+from control.specs.collection import CollectionSpec, MetadataField
+from control.specs.vector_filter import EVERYTHING, Exists, In, Range
 from control.specs.vector_index import IndexSpec
-from tests.fakes.vector_rows import Row, delete, spec_of, upsert
+from tests.fakes.vector_rows import Row, batch_of, body_of, delete, spec_of, upsert
 
 SPEC = spec_of()
 ORIGIN = np.zeros((1, 3), np.float32)
@@ -223,8 +225,71 @@ def test_another_index_is_built_and_other_search_parameters_hold_at_once(tmp_pat
 
 def test_rows_of_another_schema_are_refused(tmp_path: Path) -> None:
     opened(tmp_path).flush()
-    with pytest.raises(ValueError, match="another schema or metric"):
+    with pytest.raises(ValueError, match="another dimension or metric"):
         Shard.open(tmp_path, spec_of(metric="ip"))
+
+
+def with_stars() -> CollectionSpec:
+    """Of SPEC with one more field, before the others."""
+    field = MetadataField(name="stars", type="integer")
+    return SPEC.model_copy(update={"fields": (field, *SPEC.fields)})
+
+
+def starred(seq: int, first: int, last: int) -> Entry:
+    batch = pa.Table.from_batches([batch_of(SPEC, rows(first, last))])
+    table = conformed(batch, row_schema(with_stars())).set_column(2, "stars", pa.array([9] * len(batch), pa.int64()))
+    return Entry(1, seq, Kind.UPSERT, body_of(table.to_batches()[0]))
+
+
+def test_a_new_field_is_null_in_older_rows_and_stays_in_newer_ones(tmp_path: Path) -> None:
+    shard, spec = opened(tmp_path, 10), with_stars()
+    shard.optimise()
+    settle(shard)
+    shard.apply([upsert(SPEC, 2, rows(11, 14))])
+    shard.optimise()  # those are frozen
+    shard.apply([upsert(SPEC, 3, rows(15, 20))])
+    shard.retune(spec)
+    shard.apply([starred(4, 9, 11), upsert(SPEC, 5, rows(10, 10)), starred(6, 21, 22)])
+    for _ in range(2):
+        assert sorted(shard.view.matching(In("stars", (9,))).to_pylist()) == [9, 11, 21, 22]
+        assert shard.view.count(Exists("stars")) == 4
+        told = shard.view.fetch(pa.array([1, 9, 10, 12, 16, 22]), ("year", "stars"))
+        assert told.column("stars").to_pylist() == [None, 9, None, None, None, 9]
+        assert told.column("year").to_pylist() == [2001, 2009, 2010, 2012, 2016, 2022]
+        assert ids_of(shard, Query(ORIGIN, 3, where=In("stars", (9,)))) == [9, 11, 21]
+        shard.flush()
+        shard.close()
+        shard = Shard.open(tmp_path, spec)
+        settle(shard)
+
+
+def test_an_index_of_a_field_comes_while_a_segment_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard, spec = opened(tmp_path), with_stars()
+    shard.optimise()
+    settle(shard)
+    shard.apply([upsert(SPEC, 2, rows(21, 30))])
+    shard.optimise()
+    while shard.figures().growing_rows:
+        shard.maintain()  # the last step begins with the segment of both
+    shard.retune(spec)
+    shard.apply([starred(3, 5, 6)])
+    settle(shard)
+    assert len(shard.view.sealed) == 1
+    assert sorted(shard.view.matching(In("stars", (9,))).to_pylist()) == [5, 6]
+    assert shard.view.count(Exists("stars")) == 2
+
+
+def test_rows_with_a_field_that_nobody_told_the_shard_of_are_not_applied_without_it(tmp_path: Path) -> None:
+    shard = opened(tmp_path)
+    with pytest.raises(UnknownField, match="rows have stars"):
+        shard.apply([upsert(SPEC, 2, rows(30, 31)), starred(3, 21, 22)])
+    assert (shard.applied.seq, shard.view.count(EVERYTHING)) == (1, 20)
+    shard.retune(with_stars())
+    shard.apply([upsert(SPEC, 2, rows(30, 31)), starred(3, 21, 22)])
+    shard.flush()
+    shard.close()
+    with pytest.raises(UnknownField, match="rows have stars"):
+        Shard.open(tmp_path, SPEC)
 
 
 def test_a_full_disk_loses_nothing_and_maintenance_goes_on_later(

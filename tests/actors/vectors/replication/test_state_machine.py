@@ -65,6 +65,20 @@ def test_what_was_final_when_it_opened_is_applied_and_the_rest_once_it_is_final(
     played(story, 6, 3)
 
 
+def test_rows_with_a_field_it_has_not_been_told_of_wait_and_readers_are_sent_on() -> None:
+    async def story(machine: Machine) -> None:
+        machine.data.unknown = "rows have stars"
+        machine.commit(2)
+        await asyncio.sleep(1.0)
+        assert (machine.seen, machine.lacks) == ([], "rows have stars")
+        assert machine.degraded == (), "nothing is damaged, and no copy would help"
+        await machine.retune(SPEC.model_copy())
+        await asyncio.sleep(1.0)
+        assert (machine.seen, machine.lacks) == ([b"1", b"2"], "")
+
+    played(story, 2, 0)
+
+
 def test_no_more_is_applied_than_the_log_has_whatever_is_said_to_be_final() -> None:
     async def story(machine: Machine) -> None:
         machine.commit(99)
