@@ -15,12 +15,13 @@ import pyarrow.compute as pc
 
 from actors.vectors.changes import from_bytes, of_ids, to_bytes
 from actors.vectors.entry import Entry, Kind
+from actors.vectors.merging import one_batch
 from actors.vectors.replication.errors import NotLeader
 from actors.vectors.replication.messages import Giver, Page
 from actors.vectors.replication.state_machine import StateMachine
 from actors.vectors.replication.writer import Item, Write
 from actors.vectors.routing import shard_of
-from actors.vectors.rows import ID
+from actors.vectors.rows import ID, conformed, row_schema
 from actors.vectors.shard import Shard
 from control.specs.replica import Fill, Filling, Source
 from control.specs.vector_filter import EVERYTHING
@@ -152,7 +153,8 @@ class _Pull:
             self._begun, self._after, self._position = False, None, 0
             return
         if tail.entries:
-            items = await filler.machine.background(lambda: folded(tail.entries, fill.part, fill.parts))
+            schema = row_schema(filler.machine.spec)
+            items = await filler.machine.background(lambda: folded(tail.entries, fill.part, fill.parts, schema))
             await filler.put(items)
             self._position = tail.entries[-1].seq
         self.behind = tail.behind
@@ -184,12 +186,12 @@ def superfluous(shard: Shard, source: Source, after: int | str | None, page: Pag
     return (Kind.DELETE, to_bytes(of_ids(ids))) if len(ids) else None
 
 
-def folded(entries: Sequence[Entry], part: int, parts: int) -> list[Item]:
+def folded(entries: Sequence[Entry], part: int, parts: int, schema: pa.Schema) -> list[Item]:
     """What the entries come to for the ids of one part: the rows that were written last, and the ids that were deleted
-    last. No id is in both.
+    last. No id is in both. Raises UnknownField.
     """
     seen: set[int | str] = set()
-    found: dict[Kind, list[pa.RecordBatch]] = {}
+    found: dict[Kind, list[pa.Table]] = {}
     for entry in reversed(entries):
         if not entry.body:
             continue
@@ -198,5 +200,6 @@ def folded(entries: Sequence[Entry], part: int, parts: int) -> list[Item]:
         last = {one: row for row, one in enumerate(batch.column(ID).to_pylist()) if one not in seen}
         if last:
             seen.update(last)
-            found.setdefault(entry.kind, []).append(batch.take(pa.array(last.values())))
-    return [(kind, to_bytes(pa.concat_batches(batches))) for kind, batches in found.items()]
+            rows = pa.Table.from_batches([batch.take(pa.array(last.values()))])
+            found.setdefault(entry.kind, []).append(conformed(rows, schema) if entry.kind is Kind.UPSERT else rows)
+    return [(kind, to_bytes(one_batch(pa.concat_tables(tables)))) for kind, tables in found.items()]
