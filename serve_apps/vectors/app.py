@@ -31,7 +31,7 @@ from serve_apps.gateway.request_id import identify
 from serve_apps.vectors import refusals
 from serve_apps.vectors.arrow_batch import CONTENT_TYPE
 from serve_apps.vectors.aside import aside
-from serve_apps.vectors.bodies import Body, Count, Delete, Fetch, Scroll, Search, Update, Upsert, Writing
+from serve_apps.vectors.bodies import Body, Count, Delete, Fetch, Read, Scroll, Search, Update, Upsert, Writing
 from serve_apps.vectors.embedding import Embedding
 from serve_apps.vectors.limits import MOST_BODY_BYTES
 from serve_apps.vectors.openapi import OPENAPI
@@ -129,7 +129,7 @@ class Vectors:
 
             async def answered() -> None:
                 deadline = began + body.timeout_ms / 1000
-                told = await _in_time(work(name, spec, body, deadline), deadline, body.timeout_ms, name)
+                told = await _in_time(work(name, spec, body, deadline), deadline, body, name)
                 await answer.whole(200, told, [JSON])
 
             await while_there(inbox.receive, answered())
@@ -142,13 +142,13 @@ class Vectors:
         return {"collections": [_described(name, known[name].spec) for name in sorted(known)]}
 
 
-async def _in_time(work: Awaitable[bytes], deadline: float, timeout_ms: int, name: str) -> bytes:
+async def _in_time(work: Awaitable[bytes], deadline: float, body: Any, name: str) -> bytes:
     """Raises ApiError for whatever the shards raise."""
     try:
         async with asyncio.timeout_at(deadline + GRACE_SECONDS):
             return await work
     except TimeoutError:
-        raise refusals.too_late(timeout_ms) from None
+        raise refusals.too_late(body.timeout_ms, writes=not isinstance(body, Read)) from None
     except UnknownCollection:  # it was deleted meanwhile
         raise refusals.no_collection(name, ()) from None
     except UnknownToken:

@@ -60,13 +60,13 @@ class Embedding:
         for one in inputs:
             if one.image:
                 raise invalid(one.path, "an image", f"text: {MINILM} reads no images")
-        left_s = deadline - asyncio.get_running_loop().time()
-        if left_s <= 0:
-            raise TimeoutError
+        left_s = max(0.0, deadline - asyncio.get_running_loop().time())
         try:
-            vectors = await asyncio.to_thread(self._minilm, [one.text for one in inputs], left_s)
+            async with asyncio.timeout_at(deadline):
+                vectors = await asyncio.to_thread(self._minilm, [one.text for one in inputs], left_s)
         except Exception as error:  # Ray's, of whatever kind: the actor is starting, dead, or too slow
-            reason = f"The embedder does not answer: {type(error).__name__}."
+            why = type(error).__name__
+            reason = f"The embedder {MINILM} does not answer ({why}), and nothing was written. Try again."
             raise ApiError(503, "embedding_unavailable", reason, kind=SERVER, headers=RETRY) from error
         lists: list[list[float]] = vectors.tolist()
         return lists

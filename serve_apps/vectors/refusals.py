@@ -55,6 +55,6 @@ def internal_error() -> ApiError:
     return ApiError(500, "internal_error", "The vectors API failed to handle this request.", kind=SERVER)
 
 
-def too_late(timeout_ms: int) -> ApiError:
-    message = f"The shards did not answer within {timeout_ms} ms. Of a write it is not known whether it lasts."
-    return ApiError(504, "timeout", message, kind=SERVER)
+def too_late(timeout_ms: int, *, writes: bool) -> ApiError:
+    doubt = " It is not known whether the write lasts: sent again it does no harm." if writes else ""
+    return ApiError(504, "timeout", f"The shards did not answer within {timeout_ms} ms.{doubt}", kind=SERVER)

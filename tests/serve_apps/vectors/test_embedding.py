@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import numpy as np
@@ -121,10 +122,28 @@ def test_an_embedder_that_is_away_is_told_as_such() -> None:
 
         api = Api(films=spec_of(dimension=384, embedding={"field": "title"}))
         api.use(Embedding(away, FakeModel()))
-        assert "embedder does not answer" in await api.refused("films/search", {"text": "x"}, status=503)
-        assert "embedder does not answer" in await api.refused(
+        assert "embedder minilm does not answer" in await api.refused("films/search", {"text": "x"}, status=503)
+        assert "embedder minilm does not answer" in await api.refused(
             "films/points", {"points": [{"id": "a", "text": "x"}]}, status=503
         )
+        assert not api.shards.rows["films"]
+
+    run(story())
+
+
+def test_a_write_whose_text_is_not_embedded_in_time_is_known_not_to_be_written() -> None:
+    async def story() -> None:
+        come = threading.Event()
+
+        def late(texts: Any, seconds: float) -> Any:
+            come.wait(10)
+            return minilm(texts, seconds)
+
+        api = Api(films=spec_of(dimension=384, embedding={"field": "title"}))
+        api.use(Embedding(late, FakeModel()))
+        body = {"points": [{"id": "a", "text": "x"}], "timeout_ms": 30}
+        assert "(TimeoutError), and nothing was written" in await api.refused("films/points", body, status=503)
+        come.set()
         assert not api.shards.rows["films"]
 
     run(story())
