@@ -28,6 +28,8 @@ class SnapshotPlace:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        if "://" not in url and not Path(url).is_absolute():
+            raise SnapshotError(f"found {url}, which each machine has elsewhere; expected a URL, such as file:///path")
         try:
             self._files, self._root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:

@@ -257,3 +257,5 @@ def test_where_there_is_nothing_that_is_said(tmp_path: Path) -> None:
         SnapshotPlace(f"file://{tmp_path}/nothing").read()
     with pytest.raises(SnapshotError, match="smoke://x cannot be used"):
         SnapshotPlace("smoke://x")
+    with pytest.raises(SnapshotError, match="found backup/one, which each machine has elsewhere; expected a URL"):
+        SnapshotPlace("backup/one")
