@@ -112,7 +112,7 @@ def status(found: Status, *, json: bool) -> None:
         ),
     )
     out.print()
-    objects([o for o in found.objects if o.kind in ("Node", "Run", "Deployment", "Workload")], json=False)
+    objects([o for o in found.objects if o.kind in ("Node", "Run", "Deployment", "Collection", "Workload")], json=False)
     return None
 
 

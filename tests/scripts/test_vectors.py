@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from control.kernel.home import HOME_VARIABLE
 from control.vector_report import VectorReport, document
-from scripts.cli.app import BAD_INPUT, NO_PLANE, NOT_FOUND
+from scripts.cli.app import BAD_INPUT, NO_PLANE, NOT_FOUND, app
 from scripts.cli.vectors import complete, vectors
 from tests.control.vectors.world import node
 from tests.fakes.home import started
@@ -104,6 +104,9 @@ def test_list_and_describe_show_rows_leaders_and_replicas(plane: Plane) -> None:
     (row,) = one("list")["collections"]
     assert (row["phase"], row["rows"]) == ("Ready", 1234)
     assert "1,234" in biplane("list").stdout
+    (shown,) = [line for line in CliRunner().invoke(app, ["status"]).stdout.splitlines() if "Collection" in line]
+    assert "articles" in shown
+    assert "Ready" in shown
     found = one("describe", "articles")
     (shard,) = found["shards"]
     assert f":{shard['leader']}" == leader[-2:]
