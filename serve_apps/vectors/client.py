@@ -111,9 +111,9 @@ class Collection:
         """Many at once, as Arrow: `id`, `vector` and the fields. It is acknowledged as the collection says."""
         return int(self._ask("POST", "points", content=stream_of(table))["upserted"])
 
-    def update(self, points: Sequence[Mapping[str, Any]], acknowledge: str | None = None) -> None:
-        """The given fields of the metadata change; None takes one away."""
-        self._write("points", {"points": list(points)}, acknowledge, method="PATCH")
+    def update(self, points: Sequence[Mapping[str, Any]], acknowledge: str | None = None) -> int:
+        """The given fields of the metadata change; None takes one away. How many rows there were to change."""
+        return int(self._write("points", {"points": list(points)}, acknowledge, method="PATCH")["updated"])
 
     def delete(
         self, ids: Sequence[Id] = (), filter: Mapping[str, Any] | None = None, acknowledge: str | None = None

@@ -92,7 +92,8 @@ def test_a_table_is_written_as_it_is(films: Collection) -> None:
 
 def test_metadata_changes_without_its_vector(films: Collection) -> None:
     films.upsert([point(1)], acknowledge="all")
-    films.update([{"id": "f1", "metadata": {"year": None, "tags": ["new"]}}])
+    changes = [{"id": id, "metadata": {"year": None, "tags": ["new"]}} for id in ("f1", "nothing")]
+    assert films.update(changes) == 1
     assert films.fetch(["f1"]) == [{"id": "f1", "metadata": {"tags": ["new"]}}]
 
 
