@@ -21,6 +21,9 @@ def hits(found: Found, *, json: bool) -> None:
     for query, some in enumerate(found.results):
         if len(found.results) > 1:
             out.print(f"[bold]query {query}[/]")
+        if not some:
+            out.print("No row matches.")
+            continue
         names = list(dict.fromkeys(name for hit in some for name in hit.metadata))
         rows = ((hit.id, f"{hit.score:.6g}", *_cells(hit.metadata, names)) for hit in some)
         table(("ID", "SCORE", *(name.upper() for name in names)), rows)
@@ -34,6 +37,8 @@ def listed(found: Iterable[Mapping[str, Any]], *, json: bool) -> None:
     found = list(found)
     if json:
         return emit({"points": found})
+    if not found:
+        return out.print("No row matches.")
     names = list(dict.fromkeys(name for one in found for name in one.get("metadata", {})))
     vectors = ("VECTOR",) if any("vector" in one for one in found) else ()
     rows = (

@@ -73,8 +73,9 @@ def _sent(
     try:
         importing.run(source, columns, spec, wanted.batch)
     except ImportRefused as error:
-        kept = f"; the first {importing.receipt.rows:,} rows are imported"
-        raise ImportRefused(f"{error}{kept}") from error
+        before = importing.receipt.rows
+        kept = f"the first {before:,} rows are imported" if before else "no row before it is imported"
+        raise ImportRefused(f"{error}; {kept}") from error
     return Done(str(file), importing.receipt.rows - receipt.rows, receipt.rows, time.monotonic() - began)
 
 

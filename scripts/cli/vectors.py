@@ -19,7 +19,7 @@ from scripts.cli.app import DryRun, Json, _explained, app
 
 vectors = typer.Typer(
     name="vectors",
-    help="Collections of vectors: made, listed, described, deleted. Example: biplane vectors list",
+    help="Collections of vectors, and their rows. Example: biplane vectors list",
     no_args_is_help=True,
 )
 app.add_typer(vectors)

@@ -81,6 +81,13 @@ def test_rows_go_in_and_are_found(biplane: Any, one: Any) -> None:
     assert 'f1  0      2001  ["a", "b"]' in shown
 
 
+def test_where_no_row_matches_that_is_said(biplane: Any) -> None:
+    nothing = ("--filter", '{"year": 1900}')
+    for words in (("search", "films", "--vector", "[1, 0]", *nothing), ("scroll", "films", *nothing)):
+        assert biplane(*words).stdout == "No row matches.\n"
+    assert biplane("fetch", "films", "f9").stdout == "No row matches.\n"
+
+
 def test_a_search_takes_files_filters_and_several_vectors(one: Any, tmp_path: Path) -> None:
     one("upsert", "films", typed="[" + ",".join(lines(*range(9)).splitlines()) + "]")
     near, where = tmp_path / "near.json", tmp_path / "where.json"
@@ -155,6 +162,7 @@ def test_neither_nothing_nor_two_things_are_removed(biplane: Any, words: tuple[s
         (("search", "films", "--vector", "[1]"), BAD_INPUT, "1 numbers; expected 2"),
         (("search", "films", "--vector", "@/nowhere"), BAD_INPUT, "/nowhere: No such file"),
         (("upsert", "films"), BAD_INPUT, "FILE: found no rows"),
+        (("import", "films", "/nowhere.parquet"), BAD_INPUT, "/nowhere.parquet: No such file or directory\n"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_sentence(biplane: Any, words: tuple[str, ...], code: int, told: str) -> None:
@@ -208,6 +216,8 @@ def test_an_import_that_was_refused_goes_on_when_the_file_is_whole(biplane: Any,
     told = biplane("import", "films", str(file), "--batch", "10", code=BAD_INPUT).stderr
     assert "row 31: vector: 1 numbers" in told
     assert "the first 30 rows are imported" in told
+    assert "; no row before it is imported" in biplane("import", "films", str(file), code=BAD_INPUT).stderr
+    biplane("import", "films", str(file), "--batch", "10", code=BAD_INPUT)
     changed = biplane("import", "films", str(file), "--resume", "--batch", "10", code=BAD_INPUT).stderr
     assert "row 31" in changed
     file.write_text(lines(*range(31)))

@@ -54,7 +54,8 @@ def _point(line: bytes, number: int, columns: Mapping[str, str], spec: Collectio
     try:
         told = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ImportRefused(f"line {number} is no JSON object: {error}") from error
+        hint = "; JSON has neither NaN nor Infinity" if b"NaN" in line or b"Infinity" in line else ""
+        raise ImportRefused(f"line {number} is no JSON object: {error}{hint}") from error
     if "metadata" in told and spec.field("metadata") is None:
         if not isinstance(told["metadata"], dict):
             raise ImportRefused(f"line {number}: metadata: found {show(told['metadata'])}; expected an object")

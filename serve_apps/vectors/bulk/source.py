@@ -33,6 +33,7 @@ class Source(Protocol):
 def open_source(path: Path) -> Source:
     """Raises ImportRefused, OSError."""
     # Each reader where it is needed: those of Parquet take long to import.
+    path.stat()  # of a file that is not there each reader has words of its own
     match path.suffix.lower():
         case ".parquet" | ".pq":
             from serve_apps.vectors.bulk.parquet import ParquetRows

@@ -119,7 +119,13 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str, body: byte
 
 
 @pytest.mark.parametrize(
-    ("line", "told"), [("{", "line 2 is no JSON object"), ("[1]", "line 2"), ('{"metadata": 3}', "line 2: metadata")]
+    ("line", "told"),
+    [
+        ("{", "line 2 is no JSON object"),
+        ("[1]", "line 2"),
+        ('{"metadata": 3}', "line 2: metadata"),
+        ('{"vector": [NaN]}', "line 2 is no JSON object: .*; JSON has neither NaN nor Infinity"),
+    ],
 )
 def test_a_line_that_is_none_is_told_by_its_number(tmp_path: Path, line: str, told: str) -> None:
     path = tmp_path / "rows.jsonl"
