@@ -176,7 +176,7 @@ def wait(
     timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 3600.0,
     json: Json = False,
 ) -> None:
-    """Follow a workflow, run or deployment until it is settled. Example: biplane wait workflow/status-codes"""
+    """Follow what was applied until it is settled. Example: biplane wait workflow/status-codes"""
     with _explained():
         kind, name = _reference(reference)
         with show.following() as reason:
