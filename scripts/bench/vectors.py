@@ -2,7 +2,8 @@
 
   shard   a replica's log and shard in the process of the bench, synced before each write is applied
   handle  a replica of its own process and directory, asked through Ray by the client of the shards; `echo` is a call
-          that does nothing, with as many bytes there and back, on the very path of a search
+          that does nothing, with as many bytes there and back, on the very path of a search, and faiss there one
+          that asks the bare index and nothing else
   faiss   the index of the shard's sealed segment by itself, with the same parameters and threads, of nobody dead
   peers   (--peers) hnswlib, chromadb, lancedb and qdrant-client's local mode, those that PYTHON has
 
@@ -94,19 +95,21 @@ class Bench:
 
     async def handle(self) -> list[Row]:
         rows = []
-        with tempfile.TemporaryDirectory(prefix="biplane-handle-") as directory:
+        with tempfile.TemporaryDirectory(prefix="biplane-handle-", ignore_cleanup_errors=True) as directory:
             way = HandleWay(spec_of(self.data, "hnsw"), Path(directory))
             await way.load(self.data)
             queries = self.data.queries
             found = [await way.search(queries[first : first + 32]) for first in range(0, len(queries), 32)]
             right = recall(self.data, queries, self.data.wanted, np.concatenate(found))
             for batch, clients in CELLS:
-                searched, echoed = [], []
+                searched, bare, echoed = [], [], []
                 for _ in range(ROUNDS):
                     asked = len(queries), batch, clients, self.seconds
                     searched.append(await timed_tasks(lambda rows: way.search(queries[rows]), *asked))
+                    bare.append(await timed_tasks(lambda rows: way.bare(queries[rows]), *asked))
                     echoed.append(await timed_tasks(lambda rows: way.echo(queries[rows]), *asked))
                 rows.append(_row("biplane", "hnsw", "handle", batch, clients, None, right, searched))
+                rows.append(_row("faiss", "hnsw", "handle", batch, clients, None, None, bare))
                 rows.append(_row("echo", "none", "handle", batch, clients, None, None, echoed))
             way.close()
         return rows

@@ -8,15 +8,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pyarrow as pa
 import ray
 
-from actors.vectors.query import Level, Query
+from actors.vectors.query import Level, Query, Tuning
 from actors.vectors.ray_calls import RayCalls
 from actors.vectors.replica import Replica
+from actors.vectors.replica_calls import CORES
 from actors.vectors.scatter import Shards
-from actors.vectors.wire import query_bytes
+from actors.vectors.wire import query_bytes, read_query
 from control.kernel.ids import NAMESPACE
 from control.kernel.replicas import THREADS
 from control.specs.collection import CollectionSpec
@@ -32,6 +34,14 @@ SETTLE_SECONDS = 600.0
 class BenchReplica(Replica):
     async def echo(self, body: bytes, size: int) -> bytes:
         """Does nothing, on the very path of a search."""
+        return bytes(size)
+
+    async def bare(self, body: bytes, size: int) -> bytes:
+        """Nothing but the sealed segment's own index, on the same path: what no replica could be faster than."""
+        queries = read_query(body).vectors
+        index = self._core.machine.shard.view.sealed[0].rowset.index
+        faiss.omp_set_num_threads(CORES)
+        index.search(queries, K, index.tuned(Tuning(), K))
         return bytes(size)
 
     async def settled(self) -> bool:
@@ -89,6 +99,10 @@ class HandleWay:
         """As many bytes there and back as a search has."""
         body = query_bytes(Query(queries, K))
         return await self.actors[0].echo.remote(body, 200 * len(queries))
+
+    async def bare(self, queries: Floats) -> object:
+        body = query_bytes(Query(queries, K))
+        return await self.actors[0].bare.remote(body, 200 * len(queries))
 
     def close(self) -> None:
         """Returns when their processes are gone."""

@@ -33,7 +33,7 @@ async def _ingest(replicas: int) -> float:
         )
         for first in range(0, BATCH * BATCHES, BATCH)
     ]
-    with tempfile.TemporaryDirectory(prefix="biplane-ingest-") as directory:
+    with tempfile.TemporaryDirectory(prefix="biplane-ingest-", ignore_cleanup_errors=True) as directory:
         way = HandleWay(spec, Path(directory), replicas)
         await way.shards.upsert(NAME, batches[0])
         began = time.perf_counter()
