@@ -113,7 +113,8 @@ def _settle(look: Look) -> Step:
         replicas=tuple(one for one in seen if one.number not in former),
         ending=(*shard.ending, *(one for one in shard.replicas if one.number in former)),
     )
-    return Step(settled, "Settled", f"replica {shard.leader} leads {len(shard.members)} replicas")
+    others = len(shard.members) - 1
+    return Step(settled, "Settled", f"replica {shard.leader} leads, {others or 'none'} follow{'s' * (others == 1)}")
 
 
 def _filled(look: Look) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,9 @@ from scripts.cli.vectors_api import FilterJson, KeyFile, Url, api, document, fil
 
 MOST_IN_A_REQUEST = 1_000
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Of rows.")]
+Points = Annotated[
+    Path | None, typer.Argument(metavar="[FILE]", help="JSON: a list, or an object a line; else standard input.")
+]
 Include = Annotated[
     list[str] | None, typer.Option(metavar="metadata|vector", help="What is shown; may be given more than once.")
 ]
@@ -69,9 +73,7 @@ def fetch(
 @vectors.command()
 def upsert(
     name: Collection,
-    file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="JSON: a list, or an object a line; else standard input.")
-    ] = None,
+    file: Points = None,
     url: Url = None,
     key_file: KeyFile = None,
     json: Json = False,
@@ -81,11 +83,27 @@ def upsert(
     Many rows are faster by: biplane vectors import
     """
     with api(url, key_file) as reached:
-        given = _points(sys.stdin.buffer.read() if file is None else file.read_bytes())
-        collection = reached.collection(name)
-        parts = (given[at : at + MOST_IN_A_REQUEST] for at in range(0, len(given), MOST_IN_A_REQUEST))
-        done = sum(collection.upsert(part) for part in parts)
+        given, collection = _points(file), reached.collection(name)
+        done = sum(map(collection.upsert, _requests(given)))
     show.done(f"{done} rows written to {name}", json=json)
+
+
+@vectors.command()
+def update(
+    name: Collection,
+    file: Points = None,
+    url: Url = None,
+    key_file: KeyFile = None,
+    json: Json = False,
+) -> None:
+    """Change fields of rows. Example: echo '{"id": "a1", "metadata": {"n": 5}}' | biplane vectors update articles
+
+    null takes a value away. Rows that there are not are not made.
+    """
+    with api(url, key_file) as reached:
+        given, collection = _points(file), reached.collection(name)
+        done = sum(map(collection.update, _requests(given)))
+    show.done(f"{done} of {len(given)} rows changed in {name}", json=json)
 
 
 @vectors.command()
@@ -152,10 +170,14 @@ def scroll(
     points.listed(found, json=json)
 
 
-def _points(raw: bytes) -> list[dict[str, Any]]:
+def _requests(given: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    return (given[at : at + MOST_IN_A_REQUEST] for at in range(0, len(given), MOST_IN_A_REQUEST))
+
+
+def _points(file: Path | None) -> list[dict[str, Any]]:
     import msgspec
 
-    text = raw.strip()
+    text = (sys.stdin.buffer.read() if file is None else file.read_bytes()).strip()
     if not text.startswith(b"["):
         text = b"[" + b",".join(line for line in text.splitlines() if line.strip()) + b"]"
     try:

@@ -81,6 +81,16 @@ def test_rows_go_in_and_are_found(biplane: Any, one: Any) -> None:
     assert 'f1  0      2001  ["a", "b"]' in shown
 
 
+def test_some_fields_of_rows_change_and_no_row_is_made(one: Any) -> None:
+    one("upsert", "films", typed=lines(1, 2))
+    changes = [{"id": "f1", "metadata": {"year": 1927}}, {"id": "f9", "metadata": {"year": 1}}]
+    changes.append({"id": "f2", "metadata": {"tags": None}})
+    told = one("update", "films", typed="\n".join(map(json.dumps, changes)))
+    assert told == {"done": "2 of 3 rows changed in films"}
+    rows = one("fetch", "films", "f1", "f2", "f9")
+    assert [row["metadata"] for row in rows["points"]] == [{"year": 1927, "tags": ["a", "b"]}, {"year": 2002}]
+
+
 def test_where_no_row_matches_that_is_said(biplane: Any) -> None:
     nothing = ("--filter", '{"year": 1900}')
     for words in (("search", "films", "--vector", "[1, 0]", *nothing), ("scroll", "films", *nothing)):

@@ -37,10 +37,17 @@ class JsonRows:
         with self._path.open("rb") as file:
             filled = ((number, line) for number, line in enumerate(_lines(file), 1) if not line.isspace())
             lines = islice(filled, skip, None)
-            row = skip
+            row, called = skip, None
             while batch := list(islice(lines, size)):
-                yield [_point(line, number, columns, spec, row + place) for place, (number, line) in enumerate(batch)]
-                row += len(batch)
+                points = [_point(line, number, columns, spec) for number, line in batch]
+                for (number, _), point in zip(batch, points, strict=True):
+                    called = ID in point if called is None else called
+                    if called != (ID in point):
+                        found, others = ("no id", "have one") if called else ("an id", "have none")
+                        raise ImportRefused(f"line {number} has {found}, and the lines before it {others}")
+                    point.setdefault(ID, row if spec.ids == "integer" else str(row))
+                    row += 1
+                yield points
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
@@ -50,7 +57,7 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
         yield line
 
 
-def _point(line: bytes, number: int, columns: Mapping[str, str], spec: CollectionSpec, row: int) -> dict[str, Any]:
+def _point(line: bytes, number: int, columns: Mapping[str, str], spec: CollectionSpec) -> dict[str, Any]:
     try:
         told = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -68,5 +75,4 @@ def _point(line: bytes, number: int, columns: Mapping[str, str], spec: Collectio
             point[target] = value
         elif target:
             metadata[target] = value
-    point.setdefault(ID, row if spec.ids == "integer" else str(row))
     return {**point, "metadata": metadata}

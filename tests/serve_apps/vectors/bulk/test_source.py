@@ -158,3 +158,19 @@ def test_memory_does_not_grow_with_a_row_group(tmp_path: Path) -> None:
         most = max(most, pa.total_allocated_bytes() - before)
         assert len(batch) == 1000
     assert most < vectors.nbytes / 2
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        ("", "line 3 has an id, and the lines before it have none"),
+        ('"id": "a", ', "line 3 has no id, and the lines before it have one"),
+    ],
+)
+def test_a_line_without_an_id_is_not_called_by_its_number_where_others_have_ids(
+    first: str, said: str, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "rows.jsonl", "" if first else '"id": "0", '
+    path.write_text("".join(f'{{{id}"vector": [1, 2]}}\n' for id in (first, first, other)))
+    with pytest.raises(ImportRefused, match=said):
+        list(open_source(path).read({}, SPEC, 2, 0))
