@@ -148,7 +148,8 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read() -> None:
         async with plane() as it:
             async with it.it.client.post(POINTS, data=b"x" * (MOST_BODY_BYTES + 1)) as answer:
                 await refusal(answer, 413, "request_too_large")
-            status, _ = await it.post(POINTS, {"points": [{"id": "a" * 5000, "vector": [1, 0]}]})
+            rows = [{"id": f"{number:0100}", "vector": [1, 0]} for number in range(50)]
+            status, _ = await it.post(POINTS, {"points": rows})
             assert status == 200, "the bound of the models' requests is not that of collections"
 
     run(story())
