@@ -16,7 +16,7 @@ from actors.vectors.query import Hits, Query
 
 def kind_of(query: Query) -> Hashable:
     """Equal for queries that one search can answer."""
-    return query.k, query.where, query.threshold, query.columns, query.tuning, query.level
+    return query.vectors.shape[1:], query.k, query.where, query.threshold, query.columns, query.tuning, query.level
 
 
 def together(queries: Sequence[Query]) -> Query:

@@ -117,16 +117,16 @@ class ReplicaCalls:
         self, changes: Sequence[bytes], acknowledge: Acknowledgement, seconds: float = WRITE_SECONDS
     ) -> tuple[int, int]:
         """The columns of each change in the rows that are there; others are left out. All of it is one entry."""
-        new, spec, counts = [from_bytes(one) for one in changes], self._core.machine.spec, []
-        knows(spec, EVERYTHING, [name for one in new for name in one.schema.names])
-        schema = row_schema(spec)
+        new, counts = [from_bytes(one) for one in changes], []
+        knows(self._core.machine.spec, EVERYTHING, [name for one in new for name in one.schema.names])
 
-        def whole(change: pa.RecordBatch) -> pa.RecordBatch:
+        def whole(change: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
             kept = tuple(name for name in schema.names if name not in change.schema.names)
             return whole_rows(change, self._core.machine.shard.view.fetch(change.column(ID), kept), schema)
 
         def resolve() -> Item | None:
-            rows = pa.concat_batches([whole(one) for one in new])
+            schema = row_schema(self._core.machine.spec)  # now: a field may have come since this was asked
+            rows = pa.concat_batches([whole(one, schema) for one in new])
             counts.append(rows.num_rows)
             return (Kind.UPSERT, to_bytes(rows)) if rows.num_rows else None
 

@@ -100,12 +100,9 @@ def differences(snapshot: CollectionSpec, collection: CollectionSpec) -> list[st
 def _different_fields(snapshot: CollectionSpec, collection: CollectionSpec) -> Iterable[str]:
     theirs = {one.name: one.type + "[]" * one.many for one in snapshot.fields}
     ours = {one.name: one.type + "[]" * one.many for one in collection.fields}
-    for name in sorted(theirs.keys() | ours.keys()):
-        if theirs.get(name) != ours.get(name):
-            kinds = theirs.get(name, "no such field"), ours.get(name, "no such field")
-            yield f"fields.{name}: the snapshot has {kinds[0]}, the collection {kinds[1]}"
-    if list(theirs) != list(ours) and theirs == ours:
-        yield f"fields: the snapshot has them in the order {', '.join(theirs)}, the collection {', '.join(ours)}"
+    for name, kind in sorted(theirs.items()):  # a field that came later is null in its rows
+        if ours.get(name) != kind:
+            yield f"fields.{name}: the snapshot has {kind}, the collection {ours.get(name, 'no such field')}"
 
 
 def _digest(body: object) -> str:

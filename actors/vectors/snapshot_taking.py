@@ -21,7 +21,9 @@ async def take(shards: Shards, name: str, url: str, seconds: float) -> Snapshot:
     place = SnapshotPlace(url)
     await asyncio.to_thread(place.begin, name, taken, len(row.shards))
     copies = await shards.snapshot(name, url, seconds)
-    spec = row.spec.model_copy(update={"shards": len(copies)})  # more or fewer may be wanted, and not serve yet
+    await shards.table.refresh()  # a field may have come meanwhile, and be in the files
+    spec = (await shards.table.collection(name)).spec
+    spec = spec.model_copy(update={"shards": len(copies)})  # more or fewer may be wanted, and not serve yet
     snapshot = Snapshot(name, taken, version("biplane"), spec, tuple(copies))
     await asyncio.to_thread(place.finish, snapshot)
     return snapshot

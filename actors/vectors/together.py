@@ -32,8 +32,11 @@ class Asked:
 
     @property
     def kind(self) -> Hashable:
-        """Those of one kind differ in their vectors, in their tokens, and by a tenth in their deadlines at most."""
-        return self.name, kind_of(self.query), self.offset, int(math.log(max(self.seconds, 1e-3)) / _ALIKE)
+        """Those of one kind differ in their vectors, and by a tenth in their deadlines at most. Whose tokens ask for
+        more than a shard has waits alone.
+        """
+        tokens, deadline = frozenset(self.tokens.items()), int(math.log(max(self.seconds, 1e-3)) / _ALIKE)
+        return self.name, kind_of(self.query), self.offset, tokens, deadline
 
 
 _Waiting = list[tuple[Asked, asyncio.Future[Found]]]
@@ -90,9 +93,5 @@ def _calls(waiting: _Waiting) -> list[_Waiting]:
 
 
 def _one(asked: list[Asked]) -> Asked:
-    tokens: dict[int, int] = {}
-    for one in asked:
-        for shard, token in one.tokens.items():
-            tokens[shard] = max(token, tokens.get(shard, 0))
     query = together([one.query for one in asked])
-    return replace(asked[0], query=query, tokens=tokens, seconds=min(one.seconds for one in asked))
+    return replace(asked[0], query=query, seconds=min(one.seconds for one in asked))

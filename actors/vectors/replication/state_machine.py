@@ -118,7 +118,7 @@ class StateMachine:
         """By a whole one, of final entries alone. The caller has the turn."""
         before, self.shard = self.shard, shard
         before.close()
-        self.gap, self.restoring = (), False
+        self.gap, self.restoring, self._unknown = (), False, ""
         self.floor = max(self.floor, self.applied.value)
         self.applied.put(shard.applied.seq)
         self.commit(shard.applied.seq)
@@ -129,6 +129,7 @@ class StateMachine:
         return await asyncio.get_running_loop().run_in_executor(self._maintainer, job)
 
     async def retune(self, spec: CollectionSpec) -> None:
-        """It holds when it returns."""
-        await self.background(lambda: self.shard.retune(spec))
-        self.spec = spec
+        """It holds when it returns, also for a shard that is just being put in the place of this one."""
+        async with self.turn:
+            await self.background(lambda: self.shard.retune(spec))
+            self.spec = spec

@@ -50,8 +50,8 @@ class Upkeep:
 
     @property
     def needs_copy(self) -> bool:
-        """Of another replica's files: what the shard lacks does not come from a snapshot just now."""
-        return bool(self._machine.lacks) and (not self._machine.restoring or self._unrestorable)
+        """Of another replica's files: what the shard lacks does not come from a snapshot just now, or by being told."""
+        return bool(self._machine.degraded) and (not self._machine.restoring or self._unrestorable)
 
     async def maintain(self) -> None:
         """Until it is cancelled."""

@@ -73,6 +73,26 @@ def test_who_has_not_been_told_of_a_field_answers_nothing_about_it_and_learns_of
     with_rows(tmp_path, story)
 
 
+def test_a_change_that_waits_while_a_field_comes_keeps_what_rows_have_in_it(tmp_path: Path) -> None:
+    stars = MetadataField(name="stars", type="integer")
+    newer = SPEC.model_copy(update={"fields": (*SPEC.fields, stars)})
+    rated = batch_of(SPEC, [(1, ([1.0, 0.0, 0.0], 2000, "red"))]).append_column("stars", pa.array([9], pa.int64()))
+    year = pa.record_batch({"id": pa.array([1], pa.int64()), "year": pa.array([1927], pa.int64())})
+
+    async def story(plane: VectorPlane, before: int) -> None:
+        first = asyncio.create_task(plane.shards.upsert("c", rated))
+        await asyncio.sleep(1.0)
+        second = asyncio.create_task(plane.shards.update("c", [year]))
+        await asyncio.sleep(1.0)
+        (actor,) = plane.replicas
+        await plane.replicas[actor].retune(2, newer)
+        await asyncio.gather(first, second)
+        (row,) = (await plane.shards.fetch("c", IDS[:1], ("year", "stars"))).to_pylist()
+        assert row == {"id": 1, "year": 1927, "stars": 9}
+
+    with_rows(tmp_path, story)
+
+
 def test_changes_of_rows_that_there_are_not_write_nothing(tmp_path: Path) -> None:
     async def story(plane: VectorPlane, before: int) -> None:
         change = pa.record_batch({"id": pa.array([7], pa.int64()), "year": pa.array([1], pa.int64())})

@@ -46,10 +46,16 @@ async def ids(together: Together, *all_asked: Asked) -> list[int]:
 
 
 def test_searches_of_one_turn_are_one_call_and_each_gets_its_own() -> None:
-    found, calls = run(lambda together: ids(together, asked(1, s0=4), asked(2, s0=9, s1=2), asked(3)))
+    found, calls = run(lambda together: ids(together, asked(1, s0=4), asked(2, s0=4), asked(3, s0=4)))
     assert found == [1, 2, 3]
     (call,) = calls
-    assert call.tokens == {0: 9, 1: 2}
+    assert call.tokens == {0: 4}
+
+
+def test_nobody_waits_for_what_only_another_ones_token_asks_for() -> None:
+    found, calls = run(lambda together: ids(together, asked(1), asked(2, s0=500_000), asked(3)))
+    assert found == [1, 2, 3]
+    assert sorted((len(one.query.vectors), one.tokens.get(0)) for one in calls) == [(1, 500_000), (2, None)]
 
 
 def test_one_search_alone_goes_as_it_is() -> None:

@@ -79,6 +79,21 @@ def test_rows_with_a_field_it_has_not_been_told_of_wait_and_readers_are_sent_on(
     played(story, 2, 0)
 
 
+def test_a_whole_shard_in_its_place_has_what_could_not_be_applied() -> None:
+    async def story(machine: Machine) -> None:
+        machine.data.unknown = "rows have stars"
+        machine.commit(2)
+        await asyncio.sleep(1.0)
+        whole = MemoryShard()
+        whole.apply(machine.log.entries[:2])
+        async with machine.turn:
+            machine.replace(cast(Any, whole))
+        await asyncio.sleep(1.0)
+        assert (machine.applied.value, machine.lacks) == (2, "")
+
+    played(story, 2, 0)
+
+
 def test_no_more_is_applied_than_the_log_has_whatever_is_said_to_be_final() -> None:
     async def story(machine: Machine) -> None:
         machine.commit(99)
