@@ -327,7 +327,9 @@ def test_a_new_field_is_used_and_is_there_after_a_leader_was_killed(live: Live) 
     until(lambda: succeeds(lambda: live.articles.update([{"id": "moon", "metadata": {"stars": 5}}])))
     shard = live.status()["shards"][0]
     sigkill(live.process(shard["shard"], shard["leader"]).pid)
-    live.articles.upsert([{"id": "stars", "vector": axis(1), "metadata": {"stars": 5}}])
+    rated = [{"id": "stars", "vector": axis(1), "metadata": {"stars": 5}}]
+    until(lambda: succeeds(lambda: live.articles.upsert(rated)))  # each API reads the table twice a second
+    time.sleep(1.0)
     assert [row["id"] for row in live.articles.scroll(filter={"stars": 5})] == ["moon", "stars"]
     assert live.articles.fetch(["soup"])[0]["metadata"] == {"body": "Arugula and other salads"}
 
