@@ -105,7 +105,7 @@ class Contents:
         with self._turn:
             if spec.fields != self.spec.fields:
                 view = self.view
-                frozen = tuple(replace(part, rowset=_growing(part).under(spec)) for part in view.frozen)
+                frozen = tuple(replace(part, rowset=_growing(part).under(spec).rows()) for part in view.frozen)
                 self._growing = self._growing.under(spec)
                 growing = replace(view.growing, rowset=self._growing.rows())
                 self.view = replace(view, frozen=frozen, growing=growing)
@@ -135,9 +135,9 @@ class Contents:
         return replace(view, growing=Part(self._growing.rows(), alive, view.growing.dead))
 
 
-def _growing(part: Part) -> GrowingRows:
+def _growing(part: Part) -> Growing:
     assert isinstance(part.rowset, GrowingRows), "what is frozen was growing"
-    return part.rowset
+    return part.rowset.growing
 
 
 def _rows_of(entries: Sequence[Entry], schema: pa.Schema | None) -> pa.RecordBatch | None:

@@ -95,10 +95,6 @@ class GrowingRows:
     vectors: Floats
     chunks: tuple[pa.RecordBatch, ...]
 
-    def under(self, spec: CollectionSpec) -> GrowingRows:
-        """With the fields of another spec; of a segment that takes no more rows."""
-        return self.growing.under(spec).rows()
-
     @cached_property
     def table(self) -> pa.Table:
         return pa.Table.from_batches(self.chunks, stored_schema(self.growing.spec))
