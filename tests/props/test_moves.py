@@ -10,13 +10,23 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from control.kernel.store import Conflict
 from control.vectors.layouts import layouts_of
 from control.vectors.state import Phase
 from tests.control.vectors.test_layouts import numbers, write
 from tests.control.vectors.world import World, collection, node
 from tests.fakes.fuse import Crash, Fuse
-from tests.props.test_vectors import crash, cut_off, heal, kill, lose_node, overtaken, pass_time, regain_nodes, revive
+from tests.props.test_vectors import (
+    crash,
+    cut_off,
+    elder,
+    heal,
+    kill,
+    lose_node,
+    overtaken,
+    pass_time,
+    regain_nodes,
+    revive,
+)
 
 Happening = Callable[[World, int], None]
 NODES = 3
@@ -33,18 +43,7 @@ def reshard(world: World, pick: int) -> None:
 
 
 def stale(world: World, pick: int) -> None:
-    """Another life of the control actor tells what it saw some time ago, and has written down."""
-    loop = world.plane.loops["vectors"]
-    plan = loop.domain.decide(loop.domain.observe(world.plane.store, world.plane.clock()))
-    for _ in range(pick % 4):
-        world.turn(2.0)
-    if plan.records:
-        try:
-            world.plane.store.commit(plan.records, who="elder", now=world.plane.clock())
-        except Conflict:
-            return
-    for effect in plan.effects:
-        world.plane.drive.act(effect)
+    elder(world, pick % 4, 2.0)
 
 
 def strike(world: World, pick: int) -> None:

@@ -76,18 +76,22 @@ def resize(world: World, pick: int) -> None:
     world.plane.apply(collection(replicas=1 + pick % 4))
 
 
-def overtaken(world: World, pick: int) -> None:
-    """Another life of the control actor goes on from what it saw some time ago."""
+def elder(world: World, turns: int, seconds: float) -> None:
+    """Another life of the control actor goes on from what it saw so many turns ago."""
     loop = world.plane.loops["vectors"]
     plan = loop.domain.decide(loop.domain.observe(world.plane.store, world.plane.clock()))
-    for _ in range(pick % 3):
-        world.turn(4.0)
+    for _ in range(turns):
+        world.turn(seconds)
     try:
         world.plane.store.commit(plan.records, who="elder", now=world.plane.clock())
     except Conflict:
         return
     for effect in plan.effects:
         world.plane.drive.act(effect)
+
+
+def overtaken(world: World, pick: int) -> None:
+    elder(world, pick % 3, 4.0)
 
 
 def crash(world: World, pick: int) -> None:
